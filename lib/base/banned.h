@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* banned: included before everything else (-include). Functions without a bound, with a hidden state or with
+ * a silent failure do not compile. Include the standard headers first, since they mention the names. */
+#pragma once
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#undef strcpy
+#undef strcat
+#undef strncat
+#undef strncpy
+#undef strdupa
+#undef strndupa
+#pragma GCC poison strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets strtok atoi atol atoll atof
+#pragma GCC poison rand srand random srandom alloca strdupa strndupa tmpnam tempnam mktemp system popen
+#pragma GCC poison gmtime localtime ctime asctime

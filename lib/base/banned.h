@@ -14,6 +14,7 @@
 #undef strncpy
 #undef strdupa
 #undef strndupa
+#undef alloca
 #pragma GCC poison strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets strtok atoi atol atoll atof
 #pragma GCC poison rand srand random srandom alloca strdupa strndupa tmpnam tempnam mktemp system popen
 #pragma GCC poison gmtime localtime ctime asctime

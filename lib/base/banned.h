@@ -15,6 +15,9 @@
 #undef strdupa
 #undef strndupa
 #undef alloca
+#undef sprintf
+#undef vsprintf
+#undef stpcpy
 #pragma GCC poison strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets strtok atoi atol atoll atof
 #pragma GCC poison rand srand random srandom alloca strdupa strndupa tmpnam tempnam mktemp system popen
 #pragma GCC poison gmtime localtime ctime asctime

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jail/filter.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/netlink.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/assert.h"
+#include "base/auto.h"
+
+#ifndef __x86_64__
+#error "the filter's architecture check and call numbers are for x86_64"
+#endif
+
+/* Calls that are younger than Debian 12's headers. */
+#define NR_cachestat        451
+#define NR_fchmodat2        452
+#define NR_map_shadow_stack 453
+#define NR_futex_wake       454
+#define NR_futex_wait       455
+#define NR_futex_requeue    456
+#ifndef SYS_cachestat
+#define SYS_cachestat NR_cachestat
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 NR_fchmodat2
+#endif
+#ifndef SYS_map_shadow_stack
+#define SYS_map_shadow_stack NR_map_shadow_stack
+#endif
+#ifndef SYS_futex_wake
+#define SYS_futex_wake NR_futex_wake
+#endif
+#ifndef SYS_futex_wait
+#define SYS_futex_wait NR_futex_wait
+#endif
+#ifndef SYS_futex_requeue
+#define SYS_futex_requeue NR_futex_requeue
+#endif
+#define NEWEST_KNOWN 462 /* mseal: a number above gets ENOSYS, so that libc tries the older call */
+#define NR_LIMIT     512u
+
+#define X32_BIT 0x40000000u
+
+#define ALLOW SECCOMP_RET_ALLOW
+#define DENY  (SECCOMP_RET_ERRNO | EPERM)
+#define NONE  (SECCOMP_RET_ERRNO | ENOSYS)
+#define KILL  SECCOMP_RET_KILL_PROCESS
+
+#define CLONE_NEW_ANY                                                                          \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+     CLONE_NEWNET)
+
+static const int workload_calls[] = {
+#define X(name) SYS_##name,
+#include "jail/syscalls_workload.h"
+#undef X
+};
+static const int monitor_calls[] = {
+#define X(name) SYS_##name,
+#include "jail/syscalls_monitor.h"
+#undef X
+};
+
+static void emit(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
+{
+    ASSERT(f->n < FILTER_MAX);
+    f->insn[f->n++] = (struct sock_filter){ code, jt, jf, k };
+}
+static void emit_load(struct filter *f, size_t offset)
+{
+    emit(f, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
+}
+/* The low half of an argument: all that the kernel looks at where its type is int (little-endian). */
+static void emit_load_arg(struct filter *f, unsigned arg)
+{
+    emit_load(f, offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t));
+}
+static void emit_ret(struct filter *f, uint32_t action)
+{
+    emit(f, BPF_RET | BPF_K, 0, 0, action);
+}
+/* if (A == k) return action; */
+static void emit_ret_if(struct filter *f, uint32_t k, uint32_t action)
+{
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, k);
+    emit_ret(f, action);
+}
+
+struct range {
+    uint32_t first, last;
+};
+
+/* Jumps are relative and patched when the target is known; more than 255 away is for BPF_JA's 32-bit k. */
+static void patch_ja(struct filter *f, unsigned short at)
+{
+    f->insn[at].k = (uint32_t)(f->n - at - 1);
+}
+
+struct misses {
+    unsigned short at[160]; /* BPF_JAs to be patched to the code after the tree */
+    size_t n;
+};
+
+static void emit_miss(struct filter *f, struct misses *m)
+{
+    ASSERT(m->n < ARRAY_LEN(m->at));
+    m->at[m->n++] = f->n;
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 0);
+}
+
+/* Binary search; the depth is log2 of the number of ranges. */
+static void emit_tree(struct filter *f, const struct range *r, size_t n, struct misses *m)
+{
+    if (n == 1) {
+        emit(f, BPF_JMP | BPF_JGE | BPF_K, 0, 2, r->first);
+        emit(f, BPF_JMP | BPF_JGT | BPF_K, 1, 0, r->last);
+        emit_ret(f, ALLOW);
+        emit_miss(f, m);
+        return;
+    }
+    size_t half = n / 2;
+    emit(f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, r[half].first);
+    unsigned short to_right = f->n;
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 0);
+    emit_tree(f, r, half, m);
+    patch_ja(f, to_right);
+    emit_tree(f, r + half, n - half, m);
+}
+
+static size_t find_ranges(const int *calls, size_t n, struct range *out, size_t max)
+{
+    bool allowed[NR_LIMIT] = { false };
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(calls[i] >= 0 && (uint32_t)calls[i] < NR_LIMIT);
+        allowed[calls[i]] = true;
+    }
+    for (uint32_t nr = 0; nr < NR_LIMIT; nr++) {
+        if (!allowed[nr])
+            continue;
+        if (nr > 0 && allowed[nr - 1]) {
+            out[k - 1].last = nr;
+            continue;
+        }
+        ASSERT(k < max);
+        out[k++] = (struct range){ nr, nr };
+    }
+    return k;
+}
+
+/* Begins `if (nr == call) { ... }`; the block must end in a return. The returned index goes to end_block. */
+static unsigned short begin_block(struct filter *f, uint32_t call)
+{
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, call);
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 0);
+    return (unsigned short)(f->n - 1);
+}
+
+static void block_clone(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_clone);
+    emit_load_arg(f, 0);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NEW_ANY);
+    emit_ret(f, DENY);
+    emit_ret(f, ALLOW);
+    patch_ja(f, at);
+}
+
+static void block_ioctl(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_ioctl);
+    emit_load_arg(f, 1);
+    emit_ret_if(f, TIOCSTI, DENY);    /* types into the terminal of whoever looks at it */
+    emit_ret_if(f, TIOCLINUX, DENY);  /* pastes into the console */
+    emit_ret_if(f, 0x5423, DENY);     /* TIOCSETD: line disciplines are modules with a history of holes */
+    emit_ret(f, ALLOW);
+    patch_ja(f, at);
+}
+
+static void block_personality(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_personality);
+    emit_load_arg(f, 0);
+    emit_ret_if(f, 0, ALLOW);          /* PER_LINUX */
+    emit_ret_if(f, 0xffffffff, ALLOW); /* asks */
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+static void block_mknod(struct filter *f, uint32_t call, unsigned mode_arg)
+{
+    unsigned short at = begin_block(f, call);
+    emit_load_arg(f, mode_arg);
+    emit(f, BPF_ALU | BPF_AND | BPF_K, 0, 0, S_IFMT);
+    emit_ret_if(f, S_IFIFO, ALLOW);
+    emit_ret_if(f, S_IFREG, ALLOW);
+    emit_ret_if(f, S_IFSOCK, ALLOW);
+    emit_ret_if(f, 0, ALLOW); /* means a regular file */
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+/* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which getifaddrs uses. The family and the
+ * protocol of a netlink socket are ints. */
+static void block_socket(struct filter *f, bool inet_stream_only)
+{
+    unsigned short at = begin_block(f, SYS_socket);
+    emit_load_arg(f, 0);
+    if (inet_stream_only) {
+        emit_ret_if(f, AF_INET, ALLOW);
+        emit_ret_if(f, AF_INET6, ALLOW);
+        emit_ret(f, DENY);
+        patch_ja(f, at);
+        return;
+    }
+    emit_ret_if(f, AF_UNIX, ALLOW);
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK);
+    emit_load_arg(f, 2);
+    emit_ret_if(f, NETLINK_ROUTE, ALLOW);
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 9); /* to the last return */
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 6); /* to the last return */
+    emit_load_arg(f, 1);
+    emit(f, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf); /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+    emit_ret_if(f, SOCK_STREAM, ALLOW);
+    emit_ret_if(f, SOCK_DGRAM, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+static void emit_specials(struct filter *f, enum filter_profile profile)
+{
+    if (profile == FILTER_MONITOR) {
+        block_socket(f, true);
+        return;
+    }
+    block_clone(f);
+    block_ioctl(f);
+    block_socket(f, false);
+    block_mknod(f, SYS_mknod, 1);
+    block_mknod(f, SYS_mknodat, 2);
+    block_personality(f);
+    emit_ret_if(f, SYS_clone3, NONE);
+}
+
+void filter_build(struct filter *f, enum filter_profile profile)
+{
+    struct range range[160];
+    struct misses misses = { .n = 0 };
+    bool workload = profile == FILTER_WORKLOAD;
+    size_t n = find_ranges(workload ? workload_calls : monitor_calls,
+                           workload ? ARRAY_LEN(workload_calls) : ARRAY_LEN(monitor_calls),
+                           range, ARRAY_LEN(range));
+
+    f->n = 0;
+    emit_load(f, offsetof(struct seccomp_data, arch));
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
+    emit_ret(f, KILL);
+    emit_load(f, offsetof(struct seccomp_data, nr));
+    emit(f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
+    emit_ret(f, KILL);
+    emit_tree(f, range, n, &misses);
+    for (size_t i = 0; i < misses.n; i++)
+        patch_ja(f, misses.at[i]);
+    emit_specials(f, profile);
+    emit(f, BPF_JMP | BPF_JGT | BPF_K, 0, 1, NEWEST_KNOWN);
+    emit_ret(f, NONE);
+    emit_ret(f, DENY);
+}
+
+unsigned filter_run(const struct filter *f, const struct seccomp_data *data)
+{
+    uint32_t a = 0;
+
+    for (unsigned pc = 0; pc < f->n; pc++) {
+        const struct sock_filter *i = &f->insn[pc];
+        switch (i->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            ASSERT(i->k + sizeof a <= sizeof *data);
+            memcpy(&a, (const char *)data + i->k, sizeof a);
+            break;
+        case BPF_ALU | BPF_AND | BPF_K:
+            a &= i->k;
+            break;
+        case BPF_JMP | BPF_JA:
+            pc += i->k;
+            break;
+        case BPF_JMP | BPF_JEQ | BPF_K:
+            pc += a == i->k ? i->jt : i->jf;
+            break;
+        case BPF_JMP | BPF_JGE | BPF_K:
+            pc += a >= i->k ? i->jt : i->jf;
+            break;
+        case BPF_JMP | BPF_JGT | BPF_K:
+            pc += a > i->k ? i->jt : i->jf;
+            break;
+        case BPF_JMP | BPF_JSET | BPF_K:
+            pc += a & i->k ? i->jt : i->jf;
+            break;
+        case BPF_RET | BPF_K:
+            return i->k;
+        default:
+            ASSERT(!"an instruction that the builder does not emit");
+        }
+    }
+    ASSERT(!"a program that ends without a return");
+    return 0;
+}
+
+int filter_load(const struct filter *f, struct err *e)
+{
+    struct sock_fprog prog = { .len = f->n };
+
+    prog.filter = (struct sock_filter *)(uintptr_t)f->insn; /* the kernel reads it only */
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+        return err_set(e, errno, "load the system call filter");
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
+        return err_say(e, EPERM, "the system call filter is not in force after loading it");
+    return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailmon/build.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "ipc/ipc.h"
+#include "ipc/monitor_proto.h"
+#include "jail/filter.h"
+#include "jail/init.h"
+#include "sys/task.h"
+
+/* The sandbox has the ids 0..65534 of our range; the last one is ours, and no process of the sandbox can take it. */
+#define SANDBOX_IDS "0 0 65535\n"
+#define MONITOR_ID  65535u
+#define READY_MS    8000
+
+static const struct jail_steps steps = {
+    .mount_private = STEP_MOUNT_PRIVATE, .root_tmpfs = STEP_ROOT_TMPFS, .lower = STEP_LOWER,
+    .overlay = STEP_OVERLAY, .proc = STEP_PROC, .dev = STEP_DEV, .sys = STEP_SYS, .run = STEP_RUN,
+    .mask = STEP_MASK, .pivot = STEP_PIVOT, .cgroup_ns = STEP_CGROUP_NS, .rlimits = STEP_RLIMITS,
+    .caps = STEP_CAPS, .no_new_privs = STEP_NO_NEW_PRIVS, .seccomp = STEP_SECCOMP,
+    .agent_exec = STEP_AGENT_EXEC,
+};
+
+/* A network of its own with nothing but lo. The namespace belongs to our user namespace, not to the sandbox's: root inside can neither
+ * configure it nor open raw sockets in it. We stay in it for good; that is how CONNECT gets its sockets. */
+static int make_network(void)
+{
+    struct ifreq ifr = { .ifr_name = "lo" };
+
+    if (unshare(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) < 0)
+        return -errno;
+    AUTO_CLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (s < 0 || ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
+        return -errno;
+    ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
+    if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
+        return -errno;
+    /* Root inside has no capability over this namespace, so low ports are opened by a setting of the namespace. */
+    int rc = task_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    if (rc == 0)
+        rc = task_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", "0 65534");
+    return rc;
+}
+
+/* envd's listening socket exists before envd: a connection made at once waits in its queue, so nobody has to poll for readiness. */
+static int open_agent_socket(int *out)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(MONITOR_AGENT_PORT) };
+    AUTO_CLOSE int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(s, (const struct sockaddr *)&a, sizeof a) < 0 || listen(s, JAILMON_AGENT_BACKLOG) < 0)
+        return -errno;
+    *out = fd_steal(&s);
+    return 0;
+}
+
+static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd, int agent_socket)
+{
+    struct jail_init in = {
+        .lower_fd = JAILMON_FD_LOWER,
+        .agent_mount_fd = JAILMON_FD_AGENT_MOUNT,
+        .agent_exec_fd = JAILMON_FD_AGENT_EXEC,
+        .agent_socket_fd = agent_socket,
+        .report_fd = report_fd,
+        .disk_bytes = s->start.limits.disk_bytes,
+        .disk_inodes = s->start.limits.disk_inodes,
+        .pids = s->start.limits.pids,
+    };
+    struct jail_report failed = { .step = STEP_INIT_ID_MAP };
+    struct err e = { 0 };
+    uint32_t step = STEP_INIT_ID_MAP;
+    char go;
+
+    if (read(go_fd, &go, 1) != 1) /* end of file: the monitor is gone before it began */
+        _exit(1);
+    int rc = task_set_ids(0, 0, &e); /* so far we are "nobody": no id was mapped when we were born */
+    if (rc == 0)
+        rc = jail_init_run(&in, &steps, &step);
+    failed.step = step;
+    failed.error = -rc;
+    (void)ipc_send(in.report_fd, &failed, sizeof failed, NULL, 0); /* nobody else is left to tell */
+    _exit(1);
+}
+
+static int write_map(pid_t pid, const char *file)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    return task_write_file(AT_FDCWD, path, SANDBOX_IDS);
+}
+
+/* Reads init's messages until end of file, which is execve's doing (the socket is close-on-exec). */
+static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step)
+{
+    for (;;) {
+        struct pollfd p = { report_fd, POLLIN, 0 };
+        struct jail_report report;
+        int fd = -1;
+
+        int n = poll(&p, 1, READY_MS);
+        if (n == 0) {
+            *step = STEP_TIMEOUT;
+            return -ETIMEDOUT;
+        }
+        int rc = n < 0 ? -errno : ipc_recv(report_fd, &report, sizeof report, &fd, 1, NULL);
+        if (rc == -ECONNRESET)
+            return s->layer_fd >= 0 ? 0 : -EPIPE;
+        if (rc < 0)
+            return rc;
+        if (report.step != STEP_NONE) {
+            if (fd >= 0)
+                (void)close(fd); /* a failure carries none */
+            *step = report.step < STEP_MAX ? (enum sandbox_step)report.step : STEP_NONE;
+            return report.error > 0 ? -report.error : -EPROTO;
+        }
+        if (s->layer_fd >= 0)
+            (void)close(s->layer_fd); /* sent twice: cannot happen before the tenant runs */
+        s->layer_fd = fd;
+    }
+}
+
+int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *step)
+{
+    int go[2], report[2], agent_socket = -1;
+    int rc;
+
+    s->layer_fd = -1;
+    *step = STEP_NETNS;
+    if ((rc = make_network()) < 0)
+        return rc;
+    *step = STEP_HOSTNAME;
+    if (sethostname(s->start.id.text, SANDBOX_ID_LEN) < 0)
+        return -errno;
+    *step = STEP_AGENT_SOCKET;
+    if ((rc = open_agent_socket(&agent_socket)) < 0)
+        return rc;
+    *step = STEP_INIT_CLONE;
+    if (pipe2(go, O_CLOEXEC) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, report) < 0)
+        return -errno;
+    /* On a failure below, this process exits and every descriptor goes with it. */
+    pid_t pid = task_clone(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWTIME,
+                           &s->init_pidfd, -1);
+    if (pid == 0) {
+        (void)close(go[1]); /* or we would never see its end of file */
+        (void)close(report[0]);
+        run_init(s, go[0], report[1], agent_socket);
+    }
+    if (pid < 0)
+        return pid;
+    s->init_pid = pid;
+    (void)close(report[1]); /* init has its copy */
+    (void)close(go[0]);
+    (void)close(agent_socket);
+    forked();
+    *step = STEP_INIT_ID_MAP;
+    if ((rc = write_map(pid, "uid_map")) < 0 || (rc = write_map(pid, "gid_map")) < 0)
+        return rc;
+    if (write(go[1], "g", 1) != 1)
+        return -errno;
+    (void)close(go[1]);
+    *step = STEP_AGENT_EXEC;
+    rc = await_agent(s, report[0], step);
+    (void)close(report[0]);
+    return rc;
+}
+
+static int empty_root(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("empty", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,nr_inodes=2,mode=0555") < 0)
+        return -errno;
+    if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        return -errno;
+    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return -errno;
+    return open("/proc", O_PATH | O_CLOEXEC) >= 0 ? -EPERM : 0; /* proof: nothing is left to open */
+}
+
+int drop_everything(enum sandbox_step *step)
+{
+    struct filter filter;
+    struct err e = { 0 };
+    int rc;
+
+    *step = STEP_MONITOR_ROOT;
+    if ((rc = empty_root()) < 0)
+        return rc;
+    *step = STEP_MONITOR_DROP;
+    if (task_limit(RLIMIT_CORE, 0, &e) < 0 || task_limit(RLIMIT_NOFILE, 64, &e) < 0)
+        return -e.code;
+    if (task_limit_bounding(0, &e) < 0 || task_set_ids(MONITOR_ID, MONITOR_ID, &e) < 0 ||
+        task_set_caps(0, &e) < 0)
+        return -e.code;
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return -errno;
+    if (task_no_new_privs(&e) < 0)
+        return -e.code;
+    filter_build(&filter, FILTER_MONITOR);
+    return filter_load(&filter, &e);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* build: makes the sandbox and then gives up everything that making it took. */
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ipc/jailmon_proto.h"
+
+struct sandbox {
+    struct jailmon_start start;
+    pid_t init_pid;   /* as the host sees it */
+    int init_pidfd;   /* owned */
+    int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */
+};
+
+/* Namespaces, agent socket, init, its id map; waits until envd has been executed. On failure *step names the step and -errno is returned;
+ * the caller exits, which ends whatever stands. `forked` is called once init exists. */
+int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *step);
+
+/* Empty root, own uid, no capabilities, no_new_privs, system call filter; each proved. */
+int drop_everything(enum sandbox_step *step);

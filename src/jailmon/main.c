@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jailmon: builds one sandbox, drops everything, supervises it. Started by the warden only (ipc/jailmon_proto.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "ipc/ipc.h"
+#include "ipc/jailmon_proto.h"
+#include "jailmon/build.h"
+#include "jailmon/serve.h"
+
+#define LISTEN_BACKLOG 16
+
+static void report(enum jailmon_event event, enum sandbox_step step, int error, enum sandbox_cause cause)
+{
+    struct jailmon_report r = { event, step, error, cause };
+    (void)ipc_send(JAILMON_FD_WARDEN, &r, sizeof r, NULL, 0); /* a warden that is gone needs no report */
+}
+
+static void report_forked(void)
+{
+    report(JAILMON_FORKED, STEP_NONE, 0, CAUSE_UNKNOWN);
+}
+
+static int set_up(struct sandbox *s, int *epoll_fd, int *timer_fd, enum sandbox_step *step)
+{
+    *step = STEP_MONITOR_EXEC;
+    int rc = serve_prepare(epoll_fd, timer_fd);
+    if (rc == 0)
+        rc = build_sandbox(s, report_forked, step);
+    if (rc == 0)
+        rc = drop_everything(step);
+    if (rc == 0 && listen(JAILMON_FD_LISTEN, LISTEN_BACKLOG) < 0)
+        rc = -errno;
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct sandbox s = { 0 };
+    enum sandbox_step step;
+    int epoll_fd, timer_fd;
+
+    (void)argv;
+    if (argc > 1 || fcntl(JAILMON_FD_WARDEN, F_GETFD) < 0) {
+        (void)fprintf(stderr, "jailmon %s: started by the warden, not by hand; see jailmon(8)\n",
+                      FIREBREAK_VERSION);
+        return 2;
+    }
+    log_init("jailmon", LOG_LEVEL_INFO);
+    (void)signal(SIGPIPE, SIG_IGN);
+    int rc = ipc_recv(JAILMON_FD_WARDEN, &s.start, sizeof s.start, NULL, 0, NULL);
+    if (rc < 0 || s.start.version != WARDEN_VERSION || !sandbox_id_ok(&s.start.id))
+        return 1;
+    rc = set_up(&s, &epoll_fd, &timer_fd, &step);
+    if (rc < 0) {
+        report(JAILMON_FAILED, step, -rc, CAUSE_START_FAILED);
+        return 1;
+    }
+    report(JAILMON_READY, STEP_NONE, 0, CAUSE_UNKNOWN);
+    report(JAILMON_ENDING, STEP_NONE, 0, serve(&s, epoll_fd, timer_fd));
+    return 0;
+}

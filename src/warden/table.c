@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "ipc/ipc.h"
+#include "sys/task.h"
+#include "warden/warden.h"
+
+struct slot *table_find(struct app *a, const struct sandbox_id *id)
+{
+    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
+        if (a->slot[i].state != SLOT_FREE && memcmp(&a->slot[i].rec.id, id, sizeof *id) == 0)
+            return &a->slot[i];
+    return NULL;
+}
+
+struct slot *table_take(struct app *a)
+{
+    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
+        if (a->slot[i].state == SLOT_FREE)
+            return &a->slot[i];
+    return NULL;
+}
+
+uint32_t table_count(const struct app *a)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
+        n += a->slot[i].state != SLOT_FREE;
+    return n;
+}
+
+uint32_t table_index(const struct app *a, const struct slot *s)
+{
+    return (uint32_t)(s - a->slot);
+}
+
+uint32_t table_uid(const struct app *a, const struct slot *s)
+{
+    return a->opt.uid_base + table_index(a, s) * UIDS_PER_SANDBOX;
+}
+
+static void record_name(uint32_t slot, char out[32])
+{
+    (void)snprintf(out, 32, "%u.rec", slot);
+}
+
+/* Written before the first resource is made: whatever a crash leaves behind has a record that names it. */
+int record_write(struct app *a, const struct slot *s)
+{
+    char name[32];
+
+    record_name(table_index(a, s), name);
+    AUTO_CLOSE int fd = openat(a->sb_fd, ".new", O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, &s->rec, sizeof s->rec);
+    if (n != (ssize_t)sizeof s->rec)
+        return n < 0 ? -errno : -ENOSPC;
+    return renameat(a->sb_fd, ".new", a->sb_fd, name) < 0 ? -errno : 0;
+}
+
+void record_remove(struct app *a, const struct slot *s)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "%u.sock", table_index(a, s));
+    (void)unlinkat(a->sb_fd, name, 0); /* may never have been made */
+    record_name(table_index(a, s), name);
+    (void)unlinkat(a->sb_fd, name, 0); /* likewise */
+}
+
+void socket_name(const struct app *a, const struct slot *s, char out[64])
+{
+    (void)snprintf(out, 64, "/proc/self/fd/%d/%u.sock", a->sb_fd, table_index(a, s));
+}
+
+int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    struct ucred peer;
+    socklen_t n = sizeof peer;
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    socket_name(a, s, un.sun_path);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&un, sizeof un) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+        return -errno;
+    *pid = peer.pid; /* who called listen: the monitor */
+    return fd_steal(&fd);
+}
+
+/* The connection proves that the monitor lived when it was made; that it still stands after pidfd_open proves that the pid was not
+ * used again in between. */
+static int adopt_live(struct app *a, struct slot *s)
+{
+    pid_t pid;
+    AUTO_CLOSE int fd = monitor_connect(a, s, &pid);
+    if (fd < 0)
+        return fd;
+    AUTO_CLOSE int pidfd = task_open_pidfd(pid);
+    if (pidfd < 0)
+        return pidfd;
+    struct pollfd p = { fd, POLLIN, 0 };
+    if (poll(&p, 1, 0) != 0)
+        return -ECONNRESET;
+    s->monitor_pid = pid;
+    s->monitor_pidfd = fd_steal(&pidfd);
+    return 0;
+}
+
+static int record_read(struct app *a, uint32_t index, struct record *out)
+{
+    char name[32];
+    struct stat st;
+
+    record_name(index, name);
+    AUTO_CLOSE int fd = openat(a->sb_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || st.st_uid != 0 || st.st_size != (off_t)sizeof *out ||
+        read(fd, out, sizeof *out) != (ssize_t)sizeof *out)
+        return -EBADMSG;
+    if (out->version != WARDEN_VERSION || out->slot != index || !sandbox_id_ok(&out->id))
+        return -EBADMSG;
+    return 0;
+}
+
+static void adopt_slot(struct app *a, uint32_t index)
+{
+    struct slot *s = &a->slot[index];
+    struct record rec;
+    int rc = record_read(a, index, &rec);
+
+    if (rc == -ENOENT)
+        return;
+    if (rc < 0) {
+        log_error("record_unreadable", "slot=%u err=%d", index, -rc);
+        record_remove(a, s);
+        return; /* its cgroup, if any, falls to the sweep */
+    }
+    *s = (struct slot){ .state = SLOT_RUNNING, .rec = rec, .monitor_pidfd = -1, .ctl_fd = -1,
+                        .since_ns = clock_mono_ns() };
+    rc = adopt_live(a, s);
+    if (rc == 0) {
+        log_info("sandbox_adopted", "sandbox=%s pid=%d", rec.id.text, (int)s->monitor_pid);
+        serve_watch_slot(a, s);
+        return;
+    }
+    log_warn("sandbox_leftover", "sandbox=%s err=%d", rec.id.text, -rc);
+    s->exited = true;
+    slot_kill(a, s, CAUSE_MONITOR_LOST);
+}
+
+/* A group without a record: from a record that was unreadable, or an older instance of another size. */
+static void sweep_group(const char *name, void *arg)
+{
+    struct app *a = arg;
+    struct sandbox_id id = { 0 };
+
+    if (strnlen(name, sizeof id.text) == SANDBOX_ID_LEN)
+        memcpy(id.text, name, SANDBOX_ID_LEN);
+    if (sandbox_id_ok(&id) && table_find(a, &id))
+        return;
+    log_warn("cgroup_leftover", "cgroup=%.40s", name);
+    (void)cgroup_kill(&a->cgroup, name);
+    for (int i = 0; i < 100 && cgroup_remove(&a->cgroup, name) == -EBUSY; i++)
+        (void)usleep(10000); /* at start nobody waits for us yet */
+}
+
+void table_adopt(struct app *a)
+{
+    for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
+        adopt_slot(a, i);
+    cgroup_each(&a->cgroup, sweep_group, a);
+}

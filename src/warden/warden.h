@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* warden: the whole state of the privileged process. One struct app, made in main.c and passed down; a fixed table, so that nothing is
+ * allocated after the start. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "ipc/jailmon_proto.h"
+#include "ipc/warden_proto.h"
+#include "sys/cgroup.h"
+
+#define UIDS_PER_SANDBOX  65536u
+#define MAX_CLIENTS       4u  /* the API, the one that replaces it, and test programs */
+#define MAX_IMAGES        64u /* template images mounted at once */
+#define MAX_KILL_WAITERS  4u
+#define START_LIMIT_NS    (10 * NS_PER_S)
+#define INSTANCE_NAME_MAX 32u
+
+struct options {
+    const char *instance, *state_dir, *run_dir, *jailmon_path, *envd_path;
+    uint32_t api_uid, uid_base, max_sandboxes;
+    bool stop_all;
+};
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_STARTING, /* jailmon is building; SPAWN is not answered yet */
+    SLOT_RUNNING,
+    SLOT_DYING /* killed; its cgroup is not empty yet */
+};
+
+/* Who waits for an answer about a slot. */
+struct waiter {
+    uint32_t client;     /* index */
+    uint32_t generation; /* of that client: a later one in the same place is somebody else */
+    uint64_t request_id;
+};
+
+/* What survives a restart of the warden: RUN/sb/<slot>.rec. */
+struct record {
+    uint32_t version;
+    uint32_t slot;
+    struct sandbox_id id;
+    struct image_digest image;
+    struct sandbox_limits limits;
+    uint64_t deadline_ns;
+};
+
+struct slot {
+    enum slot_state state;
+    struct record rec;
+    pid_t monitor_pid;
+    int monitor_pidfd; /* owned, -1 if none */
+    int ctl_fd;        /* to jailmon, owned; -1 when re-adopted */
+    bool exited;       /* the monitor is gone */
+    enum sandbox_cause cause;
+    enum sandbox_step failed_step;
+    int failed_errno;
+    uint64_t since_ns; /* of the present state, CLOCK_MONOTONIC */
+    bool has_spawner;
+    struct waiter spawner;
+    struct waiter killer[MAX_KILL_WAITERS];
+    uint32_t n_killers;
+};
+
+struct client {
+    int fd; /* -1 if none */
+    uint32_t generation;
+    bool greeted;
+};
+
+struct image {
+    bool used;
+    struct image_digest digest;
+    int fd; /* O_PATH of the mount's root, owned */
+};
+
+struct app {
+    struct options opt;
+    struct cgroup_host cgroup;
+    int epoll_fd, listen_fd, signal_fd;
+    int sb_fd;        /* RUN/sb */
+    int templates_fd; /* STATE/templates */
+    int images_fd;    /* RUN/mnt in our own mount namespace */
+    int jailmon_fd;   /* the program to execute */
+    int agent_fd;     /* envd */
+    int null_fd;
+    struct client client[MAX_CLIENTS];
+    struct image image[MAX_IMAGES];
+    struct slot slot[WARDEN_MAX_SANDBOXES];
+    bool stopping;
+};
+
+/* table.c */
+struct slot *table_find(struct app *a, const struct sandbox_id *id);
+struct slot *table_take(struct app *a);                 /* a free slot, or NULL */
+uint32_t table_count(const struct app *a);
+uint32_t table_index(const struct app *a, const struct slot *s);
+uint32_t table_uid(const struct app *a, const struct slot *s); /* first host uid */
+int record_write(struct app *a, const struct slot *s);  /* durable before anything of the sandbox exists */
+void record_remove(struct app *a, const struct slot *s);
+void socket_name(const struct app *a, const struct slot *s, char out[64]); /* of the monitor, reachable through /proc/self/fd */
+int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid); /* an fd, or -errno; *pid is who listens */
+void table_adopt(struct app *a);                        /* at start: takes over what lives, destroys what is left over */
+
+/* image.c */
+int images_prepare(struct app *a, struct err *e);       /* own mount namespace */
+int image_clone(struct app *a, const struct image_digest *digest, int userns_fd); /* detached id-mapped mount, or -errno */
+int agent_clone(struct app *a);                         /* detached read-only mount of envd, or -errno */
+
+/* spawn.c */
+int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step);
+void slot_kill(struct app *a, struct slot *s, enum sandbox_cause cause);
+bool slot_reap(struct app *a, struct slot *s);          /* true when nothing of it is left and the slot is free again */
+
+/* serve.c */
+int serve_prepare(struct app *a, struct err *e);
+void serve_run(struct app *a);
+void serve_watch_slot(struct app *a, struct slot *s);
+void serve_tell_exit(struct app *a, struct slot *s);

@@ -15,7 +15,7 @@
 
 enum warden_type {
     WARDEN_HELLO = 1, /* first message of a connection; answered by itself. 0 fds */
-    WARDEN_SPAWN,     /* start a sandbox. 0 fds. Answered when it is up or has failed; on success with 1 fd (monitor socket) */
+    WARDEN_SPAWN,     /* start a sandbox. 0 fds. Answered when it is up or has failed; on success with 1 fd (monitor socket, blocking) */
     WARDEN_KILL,      /* end one. Answered when it is gone (also if it did not exist: -ENOENT). 0 fds */
     WARDEN_OPEN,      /* a new connection to a sandbox's monitor. Answered with 1 fd, or -ENOENT */
     WARDEN_LIST,      /* answered with one WARDEN_ROW per sandbox, then WARDEN_LIST with status 0 */

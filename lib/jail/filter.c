@@ -242,10 +242,21 @@ static void block_socket(struct filter *f, bool inet_stream_only)
     patch_ja(f, at);
 }
 
+/* Only the question that filter_load proves itself with. */
+static void block_prctl_get_seccomp(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_prctl);
+    emit_load_arg(f, 0);
+    emit_ret_if(f, PR_GET_SECCOMP, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
 static void emit_specials(struct filter *f, enum filter_profile profile)
 {
     if (profile == FILTER_MONITOR) {
         block_socket(f, true);
+        block_prctl_get_seccomp(f);
         return;
     }
     block_clone(f);

@@ -97,6 +97,8 @@ int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
         return -errno;
     *pid = peer.pid; /* who called listen: the monitor */
+    if (fcntl(fd, F_SETFL, 0) < 0) /* non-blocking was for our connect; the API gets a blocking one */
+        return -errno;
     return fd_steal(&fd);
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -160,6 +161,8 @@ static void monitor_can_neither_execute_nor_open_nor_fork(void **state)
         assert_int_equal(ask(&monitor, forbidden[i], 0, 0, 0), EPERM_RET);
     assert_int_equal(ask(&monitor, SYS_socket, AF_INET, SOCK_STREAM, 0), SECCOMP_RET_ALLOW);
     assert_int_equal(ask(&monitor, SYS_socket, AF_UNIX, SOCK_STREAM, 0), EPERM_RET);
+    assert_int_equal(ask(&monitor, SYS_prctl, PR_GET_SECCOMP, 0, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&monitor, SYS_prctl, PR_SET_DUMPABLE, 1, 0), EPERM_RET);
 }
 
 int main(void)

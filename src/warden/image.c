@@ -52,7 +52,7 @@ int images_prepare(struct app *a, struct err *e)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return err_set(e, errno, "make mounts private");
     favour_moves(dir);
-    if (mount("firebreak", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=65536,nr_inodes=256,mode=0700") < 0)
+    if (mount("firebreak", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=32m,nr_inodes=256,mode=0700") < 0)
         return err_set(e, errno, "mount a tmpfs on '%s'", dir);
     if (mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
         return err_set(e, errno, "make '%s' private", dir);
@@ -217,6 +217,40 @@ int image_clone(struct app *a, const struct image_digest *digest, int userns_fd)
     int rc = find_image(a, digest, &im);
 
     return rc < 0 ? rc : clone_tree(im->fd, &attr);
+}
+
+static ssize_t copy_chunk(int from, int to)
+{
+    char block[65536];
+    ssize_t n = read(from, block, sizeof block);
+
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    ssize_t w = write(to, block, (size_t)n);
+    return w == n ? n : w < 0 ? -errno : -ENOSPC;
+}
+
+/* One copy of envd in our own tmpfs serves every sandbox: a sandbox's mount table then shows nothing of the host's disks, and replacing
+ * the file on the host does not change what runs. */
+int agent_load(struct app *a, struct err *e)
+{
+    AUTO_CLOSE int from = open(a->opt.envd_path, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int to = openat(a->images_fd, "envd", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
+    struct stat st;
+
+    if (from < 0 || to < 0 || fstat(from, &st) < 0)
+        return err_set(e, errno, "open '%s'", a->opt.envd_path);
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        return err_say(e, EACCES, "'%s' is not a program", a->opt.envd_path);
+    for (off_t done = 0; done < st.st_size;) {
+        ssize_t n = copy_chunk(from, to);
+        if (n <= 0)
+            return err_set(e, n < 0 ? (int)-n : EIO, "copy '%s'", a->opt.envd_path);
+        done += n;
+    }
+    (void)close(fd_steal(&to)); /* or executing it would fail with ETXTBSY */
+    a->agent_fd = openat(a->images_fd, "envd", O_PATH | O_CLOEXEC);
+    return a->agent_fd < 0 ? err_set(e, errno, "open the copy of '%s'", a->opt.envd_path) : 0;
 }
 
 int agent_clone(struct app *a)

@@ -180,8 +180,7 @@ static int open_everything(struct app *a, struct err *e)
         open_dir(a->opt.state_dir, "templates", 0755, &a->templates_fd, e) < 0 ||
         images_prepare(a, e) < 0)
         return -e->code;
-    /* After images_prepare: mounts are cloned from our own namespace only. */
-    if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || open_program(a->opt.envd_path, &a->agent_fd, e) < 0)
+    if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || agent_load(a, e) < 0)
         return -e->code;
     cgroup_parent(&a->opt, parent);
     return cgroup_host_open(&a->cgroup, parent, e);

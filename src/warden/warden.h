@@ -108,6 +108,7 @@ void table_adopt(struct app *a);                        /* at start: takes over 
 /* image.c */
 int images_prepare(struct app *a, struct err *e);       /* own mount namespace */
 int image_clone(struct app *a, const struct image_digest *digest, int userns_fd); /* detached id-mapped mount, or -errno */
+int agent_load(struct app *a, struct err *e);           /* after images_prepare: opens agent_fd */
 int agent_clone(struct app *a);                         /* detached read-only mount of envd, or -errno */
 
 /* spawn.c */

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codec/base64.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+void base64_encode(const void *p, size_t n, struct buf *out)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *b = p;
+    char *to = buf_reserve(out, (n + 2) / 3 * 4);
+
+    if (!to)
+        return;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = (uint32_t)b[i] << 16 | (i + 1 < n ? (uint32_t)b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0u);
+        *to++ = letters[v >> 18];
+        *to++ = letters[v >> 12 & 63];
+        *to++ = i + 1 < n ? letters[v >> 6 & 63] : '=';
+        *to++ = i + 2 < n ? letters[v & 63] : '=';
+    }
+    out->n += (n + 2) / 3 * 4;
+    out->p[out->n] = 0;
+}
+
+/* *alphabet says which alphabet the 62nd and 63rd letters came from: 0 not yet known, 1 standard, 2 URL-safe. */
+static int letter(char c, int *alphabet)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    int which = c == '+' || c == '/' ? 1 : c == '-' || c == '_' ? 2 : 0;
+    if (which == 0 || (*alphabet != 0 && *alphabet != which))
+        return -1;
+    *alphabet = which;
+    return c == '+' || c == '-' ? 62 : 63;
+}
+
+static size_t without_padding(struct str s, bool *ok)
+{
+    size_t n = s.n;
+
+    *ok = true;
+    if (n > 0 && s.p[n - 1] == '=') {
+        *ok = n % 4 == 0;
+        n--;
+        if (n > 0 && s.p[n - 1] == '=')
+            n--;
+    }
+    return n;
+}
+
+int base64_decode(struct str s, struct buf *out)
+{
+    bool ok;
+    size_t n = without_padding(s, &ok);
+    size_t start = out->n;
+    uint32_t v = 0;
+    int bits = 0, alphabet = 0;
+
+    if (!ok || n % 4 == 1)
+        return -EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        int six = letter(s.p[i], &alphabet);
+        if (six < 0) {
+            out->n = start;
+            return -EINVAL;
+        }
+        v = v << 6 | (uint32_t)six;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            buf_add_char(out, (char)(v >> bits & 255));
+        }
+    }
+    if (v & ((1u << bits) - 1)) { /* bits that no encoder sets */
+        out->n = start;
+        return -EINVAL;
+    }
+    return 0;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codec/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* jansson recurses, so depth is bounded before it sees the text: brackets outside strings are counted. */
+static bool too_deep(struct str text)
+{
+    unsigned depth = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > JSON_DEPTH_MAX)
+                return true;
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+json_t *json_parse(struct str text, struct err *e)
+{
+    json_error_t why;
+
+    if (too_deep(text)) {
+        (void)err_say(e, EINVAL, "JSON is nested deeper than %u levels", JSON_DEPTH_MAX);
+        return NULL;
+    }
+    json_t *j = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (!j)
+        (void)err_say(e, EINVAL, "not valid JSON: line %d column %d: %.160s", why.line, why.column, why.text);
+    return j;
+}
+
+static const char *type_name(const json_t *j)
+{
+    switch (json_typeof(j)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a fraction";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    case JSON_NULL:
+        break;
+    }
+    return "null";
+}
+
+static json_t *field_of(const json_t *obj, const char *field)
+{
+    json_t *v = json_object_get(obj, field);
+    return json_is_null(v) ? NULL : v;
+}
+
+static int wrong(const char *field, const char *want, const json_t *got, struct err *e)
+{
+    return err_say(e, EINVAL, "field '%s' must be %s, got %s", field, want, type_name(got));
+}
+
+int json_get_str(const json_t *obj, const char *field, size_t max_bytes, const char **out, struct err *e)
+{
+    const json_t *v = field_of(obj, field);
+
+    if (!v)
+        return 0;
+    if (!json_is_string(v))
+        return wrong(field, "a string", v, e);
+    if (json_string_length(v) > max_bytes)
+        return err_say(e, EINVAL, "field '%s' must be at most %zu bytes long", field, max_bytes);
+    *out = json_string_value(v);
+    return 1;
+}
+
+int json_get_i64(const json_t *obj, const char *field, int64_t min, int64_t max, int64_t *out, struct err *e)
+{
+    const json_t *v = field_of(obj, field);
+    char want[96];
+
+    if (!v)
+        return 0;
+    (void)snprintf(want, sizeof want, "an integer between %lld and %lld", (long long)min, (long long)max);
+    if (!json_is_integer(v))
+        return wrong(field, want, v, e);
+    if (json_integer_value(v) < min || json_integer_value(v) > max)
+        return err_say(e, EINVAL, "field '%s' must be %s, got %lld", field, want, (long long)json_integer_value(v));
+    *out = json_integer_value(v);
+    return 1;
+}
+
+int json_get_bool(const json_t *obj, const char *field, bool *out, struct err *e)
+{
+    const json_t *v = field_of(obj, field);
+
+    if (!v)
+        return 0;
+    if (!json_is_boolean(v))
+        return wrong(field, "true or false", v, e);
+    *out = json_is_true(v);
+    return 1;
+}
+
+int json_get_obj(const json_t *obj, const char *field, json_t **out, struct err *e)
+{
+    json_t *v = field_of(obj, field);
+
+    if (!v)
+        return 0;
+    if (!json_is_object(v))
+        return wrong(field, "an object", v, e);
+    *out = v;
+    return 1;
+}
+
+int json_get_array(const json_t *obj, const char *field, json_t **out, struct err *e)
+{
+    json_t *v = field_of(obj, field);
+
+    if (!v)
+        return 0;
+    if (!json_is_array(v))
+        return wrong(field, "an array", v, e);
+    *out = v;
+    return 1;
+}
+
+int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, size_t max_bytes, json_t **out,
+                     struct err *e)
+{
+    json_t *map = NULL;
+    json_t *v;
+    const char *key;
+    int rc = json_get_obj(obj, field, &map, e);
+
+    if (rc <= 0)
+        return rc;
+    if (json_object_size(map) > max_pairs)
+        return err_say(e, EINVAL, "field '%s' must have at most %zu entries", field, max_pairs);
+    json_object_foreach(map, key, v)
+    {
+        if (!json_is_string(v))
+            return err_say(e, EINVAL, "field '%s': the value of '%.64s' must be a string, got %s", field, key,
+                           type_name(v));
+        if (strlen(key) > max_bytes || json_string_length(v) > max_bytes)
+            return err_say(e, EINVAL, "field '%s': '%.64s' and its value must be at most %zu bytes long", field, key,
+                           max_bytes);
+    }
+    *out = map;
+    return 1;
+}
+
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+void json_write_str(struct buf *out, struct str s)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < s.n;) {
+        const unsigned char *p = (const unsigned char *)s.p + i;
+        size_t len = utf8_length(p, s.n - i);
+        if (len == 0) {
+            buf_add_cstr(out, "\xef\xbf\xbd");
+            len = 1;
+        } else if (*p == '"' || *p == '\\') {
+            buf_add_char(out, '\\');
+            buf_add_char(out, (char)*p);
+        } else if (*p < 0x20) {
+            const char esc[] = { '\\', 'u', '0', '0', digits[*p >> 4], digits[*p & 15] };
+            buf_add(out, esc, sizeof esc);
+        } else {
+            buf_add(out, p, len);
+        }
+        i += len;
+    }
+    buf_add_char(out, '"');
+}
+
+static int append(const char *p, size_t n, void *arg)
+{
+    struct buf *out = arg;
+    buf_add(out, p, n);
+    return buf_ok(out) ? 0 : -1;
+}
+
+bool json_write(struct buf *out, const json_t *j)
+{
+    return json_dump_callback(j, append, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0 && buf_ok(out);
+}

@@ -14,9 +14,8 @@ enum jailmon_fd {
     JAILMON_FD_WARDEN = 3,      /* this protocol */
     JAILMON_FD_LISTEN = 4,      /* bound SEQPACKET socket of the monitor protocol; jailmon calls listen, so that SO_PEERCRED names it */
     JAILMON_FD_LOWER = 5,       /* detached id-mapped mount of the template image */
-    JAILMON_FD_AGENT_MOUNT = 6, /* detached mount of the envd program */
-    JAILMON_FD_AGENT_EXEC = 7,  /* the same program, to execute */
-    JAILMON_FD_CGROUP = 8       /* CGROUP_FILE_N descriptors follow; /dev/null where the host has no such file */
+    JAILMON_FD_AGENT = 6,       /* detached mount of the envd program: to attach and to execute */
+    JAILMON_FD_CGROUP = 7       /* CGROUP_FILE_N descriptors follow; /dev/null where the host has no such file */
 };
 
 struct jailmon_start {

@@ -223,7 +223,7 @@ static int mount_run(const struct jail_init *in)
     /* The image's own sudo is inert under no_new_privs; envd serves under that name. An image without sudo needs none. */
     struct stat st;
     if (rc == 0 && lstat(ROOT "/usr/bin/sudo", &st) == 0 && S_ISREG(st.st_mode))
-        rc = attach(in->agent_mount_fd, ROOT "/usr/bin/sudo");
+        rc = attach(in->agent_fd, ROOT "/usr/bin/sudo");
     return rc;
 }
 
@@ -296,7 +296,7 @@ static int arrange_fds(struct jail_init *in, int *exec_fd)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
         return -errno;
-    *exec_fd = fcntl(in->agent_exec_fd, F_DUPFD_CLOEXEC, 64);
+    *exec_fd = fcntl(in->agent_fd, F_DUPFD_CLOEXEC, 64);
     int socket_fd = fcntl(in->agent_socket_fd, F_DUPFD_CLOEXEC, 64);
     int report_fd = fcntl(in->report_fd, F_DUPFD_CLOEXEC, 64);
     if (*exec_fd < 0 || socket_fd < 0 || report_fd < 0)

@@ -9,8 +9,7 @@
 
 struct jail_init {
     int lower_fd;          /* detached, id-mapped, read-only mount of the template image; taken */
-    int agent_mount_fd;    /* detached read-only mount of the envd program, put over /usr/bin/sudo; taken */
-    int agent_exec_fd;     /* the same program for fexecve */
+    int agent_fd;          /* detached read-only mount of the envd program: put over /usr/bin/sudo, and executed; taken */
     int agent_socket_fd;   /* listening TCP socket that becomes fd 3 of envd */
     int report_fd;         /* SEQPACKET to the monitor: the writable layer's O_PATH fd goes there; may be renumbered */
     uint64_t disk_bytes, disk_inodes;

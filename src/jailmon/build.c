@@ -78,8 +78,7 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
 {
     struct jail_init in = {
         .lower_fd = JAILMON_FD_LOWER,
-        .agent_mount_fd = JAILMON_FD_AGENT_MOUNT,
-        .agent_exec_fd = JAILMON_FD_AGENT_EXEC,
+        .agent_fd = JAILMON_FD_AGENT,
         .agent_socket_fd = agent_socket,
         .report_fd = report_fd,
         .disk_bytes = s->start.limits.disk_bytes,

@@ -176,8 +176,7 @@ static int clone_monitor(struct app *a, struct slot *s, enum sandbox_step *step)
     s->ctl_fd = ctl[0];
     h.fd[JAILMON_FD_WARDEN] = theirs;
     h.fd[JAILMON_FD_LISTEN] = listen_fd;
-    h.fd[JAILMON_FD_AGENT_MOUNT] = agent;
-    h.fd[JAILMON_FD_AGENT_EXEC] = a->agent_fd;
+    h.fd[JAILMON_FD_AGENT] = agent;
     cgroup_open_files(&a->cgroup, s->rec.id.text, &h.fd[JAILMON_FD_CGROUP]);
     pid_t pid = task_clone(CLONE_NEWUSER | CLONE_NEWNS, &s->monitor_pidfd, box);
     if (pid == 0)

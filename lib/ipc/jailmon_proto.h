@@ -15,17 +15,20 @@ enum jailmon_fd {
     JAILMON_FD_LISTEN = 4,      /* bound SEQPACKET socket of the monitor protocol; jailmon calls listen, so that SO_PEERCRED names it */
     JAILMON_FD_LOWER = 5,       /* detached id-mapped mount of the template image */
     JAILMON_FD_AGENT = 6,       /* detached mount of the envd program: to attach and to execute */
-    JAILMON_FD_CGROUP = 7       /* CGROUP_FILE_N descriptors follow; /dev/null where the host has no such file */
+    JAILMON_FD_LAYER = 7,       /* O_PATH of the writable layer if the root is ready, else /dev/null */
+    JAILMON_FD_CGROUP = 8       /* CGROUP_FILE_N descriptors follow; /dev/null where the host has no such file */
 };
 
 struct jailmon_start {
     uint32_t version; /* WARDEN_VERSION */
+    uint32_t root_ready; /* 1: the descriptor that comes as JAILMON_FD_LOWER is the whole root (src/warden/layer.c) */
     uint32_t freezer_v1; /* 1: the freeze file takes FROZEN and THAWED, else 1 and 0 */
+    uint32_t reserved;   /* 0 */
     struct sandbox_id id; /* becomes the host name */
     struct sandbox_limits limits;
     uint64_t deadline_ns; /* CLOCK_BOOTTIME */
 };
-_Static_assert(sizeof(struct jailmon_start) == 72, "wire size");
+_Static_assert(sizeof(struct jailmon_start) == 80, "wire size");
 
 enum jailmon_event { JAILMON_FORKED = 1, JAILMON_READY, JAILMON_FAILED, JAILMON_ENDING };
 

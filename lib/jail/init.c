@@ -97,7 +97,8 @@ static int stage(const struct jail_init *in)
     char options[96];
 
     (void)snprintf(options, sizeof options, "size=%llu,nr_inodes=%llu,mode=0755",
-                   (unsigned long long)in->disk_bytes, (unsigned long long)in->disk_inodes);
+                   (unsigned long long)(in->root_ready ? 65536 : in->disk_bytes),
+                   (unsigned long long)(in->root_ready ? 16 : in->disk_inodes));
     int rc = sys_mount("firebreak", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, options);
     if (rc < 0)
         return rc;
@@ -130,8 +131,10 @@ static int report_layer(const struct jail_init *in)
     return sendmsg(in->report_fd, &mh, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int mount_overlay(void)
+static int mount_root(const struct jail_init *in)
 {
+    if (in->root_ready)
+        return attach(in->lower_fd, ROOT);
     return sys_mount("firebreak", ROOT, "overlay", MS_NOSUID | MS_NODEV,
                      "lowerdir=" STAGE "/lower,upperdir=" STAGE "/upper,workdir=" STAGE
                      "/work,userxattr");
@@ -357,13 +360,13 @@ int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *st
     if ((rc = sys_mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) < 0)
         return rc;
     *step = s->root_tmpfs;
-    if ((rc = stage(in)) < 0 || (rc = report_layer(in)) < 0)
+    if ((rc = stage(in)) < 0 || (!in->root_ready && (rc = report_layer(in)) < 0))
         return rc;
     *step = s->lower;
-    if ((rc = attach(in->lower_fd, STAGE "/lower")) < 0)
+    if (!in->root_ready && (rc = attach(in->lower_fd, STAGE "/lower")) < 0)
         return rc;
     *step = s->overlay;
-    if ((rc = mount_overlay()) < 0)
+    if ((rc = mount_root(in)) < 0)
         return rc;
     *step = s->proc;
     if ((rc = mount_proc()) < 0)

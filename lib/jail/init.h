@@ -3,6 +3,7 @@
  * all capabilities there and none outside, in new mount, pid, cgroup and time namespaces, and builds the sandbox's view of the
  * world. Nothing of the tenant has run yet; paths are our own constants in our own mounts. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -12,6 +13,7 @@ struct jail_init {
     int agent_fd;          /* detached read-only mount of the envd program: put over /usr/bin/sudo, and executed; taken */
     int agent_socket_fd;   /* listening TCP socket that becomes fd 3 of envd */
     int report_fd;         /* SEQPACKET to the monitor: the writable layer's O_PATH fd goes there; may be renumbered */
+    bool root_ready;       /* lower_fd is the whole root already: no overlay is to be made */
     uint64_t disk_bytes, disk_inodes;
     uint32_t pids;
 };

@@ -81,6 +81,7 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
         .agent_fd = JAILMON_FD_AGENT,
         .agent_socket_fd = agent_socket,
         .report_fd = report_fd,
+        .root_ready = s->start.root_ready == 1,
         .disk_bytes = s->start.limits.disk_bytes,
         .disk_inodes = s->start.limits.disk_inodes,
         .pids = s->start.limits.pids,
@@ -143,7 +144,7 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     int go[2], report[2], agent_socket = -1;
     int rc;
 
-    s->layer_fd = -1;
+    s->layer_fd = s->start.root_ready ? JAILMON_FD_LAYER : -1;
     *step = STEP_NETNS;
     if ((rc = make_network()) < 0)
         return rc;

@@ -30,6 +30,9 @@
     ((1ULL << CAP_SYS_ADMIN) | (1ULL << CAP_SETUID) | (1ULL << CAP_SETGID) |                   \
      (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) | (1ULL << CAP_CHOWN) | (1ULL << CAP_DAC_OVERRIDE))
 
+/* An overlay acts on its upper layer with the rights of whoever mounted it: where that is us (layer.c), as the owner of any file there. */
+#define LAYER_CAPS ((1ULL << CAP_FOWNER) | (1ULL << CAP_FSETID))
+
 static const char usage[] =
     "usage: warden --instance NAME --state DIR --run DIR --api-uid UID --uid-base N\n"
     "              --max-sandboxes N --jailmon PATH --envd PATH [--stop-all]\n"
@@ -180,6 +183,7 @@ static int open_everything(struct app *a, struct err *e)
         open_dir(a->opt.state_dir, "templates", 0755, &a->templates_fd, e) < 0 ||
         images_prepare(a, e) < 0)
         return -e->code;
+    a->makes_layers = layer_needed();
     if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || agent_load(a, e) < 0)
         return -e->code;
     cgroup_parent(&a->opt, parent);
@@ -187,9 +191,11 @@ static int open_everything(struct app *a, struct err *e)
 }
 
 /* Bounded capabilities, no core with anybody's memory, nothing gained by exec. */
-static int harden(struct err *e)
+static int harden(const struct app *a, struct err *e)
 {
-    if (task_limit_bounding(CAPS, e) < 0 || task_set_caps(CAPS, e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0)
+    uint64_t caps = CAPS | (a->makes_layers ? LAYER_CAPS : 0);
+
+    if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0)
         return -e->code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return err_set(e, errno, "set process attributes");
@@ -200,7 +206,7 @@ static int start(struct app *a, struct err *e)
 {
     if (geteuid() != 0)
         return err_say(e, EPERM, "the warden must be started as root");
-    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(e) < 0 || serve_prepare(a, e) < 0)
+    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(a, e) < 0 || serve_prepare(a, e) < 0)
         return -e->code;
     return 0;
 }
@@ -214,8 +220,8 @@ static int run(struct app *a)
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
             if (a->slot[i].state == SLOT_RUNNING)
                 slot_kill(a, &a->slot[i], CAUSE_KILLED);
-    log_info("warden_ready", "cgroup=%s sandboxes=%u max=%u", cgroup_host_kind(&a->cgroup), table_count(a),
-             a->opt.max_sandboxes);
+    log_info("warden_ready", "cgroup=%s overlay_by=%s sandboxes=%u max=%u", cgroup_host_kind(&a->cgroup),
+             a->makes_layers ? "warden" : "sandbox", table_count(a), a->opt.max_sandboxes);
     serve_run(a);
     log_info("warden_stopped", "sandboxes=%u", table_count(a));
     if (a->opt.stop_all) {

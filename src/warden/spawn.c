@@ -68,9 +68,12 @@ static _Noreturn void run_monitor(const struct app *a, struct heritage *h)
     char go;
 
     /* The parent writes our id maps, makes the mount that depends on them, and sends it with one byte. */
-    int rc = ipc_recv(h->fd[JAILMON_FD_WARDEN], &go, 1, &h->fd[JAILMON_FD_LOWER], 1, NULL);
+    int got[2];
+    int rc = ipc_recv(h->fd[JAILMON_FD_WARDEN], &go, 1, got, ARRAY_LEN(got), NULL);
     if (rc < 0)
         _exit(1);
+    h->fd[JAILMON_FD_LOWER] = got[0];
+    h->fd[JAILMON_FD_LAYER] = got[1];
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL); /* the warden's mask is for its signalfd */
     rc = task_set_ids(0, 0, &e);
@@ -134,13 +137,20 @@ static int send_lower(struct app *a, const struct slot *s, enum sandbox_step *st
         *step = lower == -ENOENT ? STEP_IMAGE : STEP_IDMAP_MOUNT;
         return lower;
     }
-    return ipc_send(s->ctl_fd, "g", 1, &lower, 1);
+    if (!a->makes_layers)
+        return ipc_send(s->ctl_fd, "g", 1, &lower, 1);
+    AUTO_CLOSE int layer = -1;
+    *step = STEP_OVERLAY;
+    AUTO_CLOSE int root = layer_make(a, s, lower, &layer);
+    const int both[] = { root, layer };
+    return root < 0 ? root : ipc_send(s->ctl_fd, "g", 1, both, ARRAY_LEN(both));
 }
 
 static int send_start(const struct app *a, const struct slot *s)
 {
     const struct jailmon_start start = {
         .version = WARDEN_VERSION,
+        .root_ready = a->makes_layers,
         .freezer_v1 = a->cgroup.v2_fd < 0,
         .id = s->rec.id,
         .limits = s->rec.limits,

@@ -91,6 +91,7 @@ struct app {
     struct image image[MAX_IMAGES];
     struct slot slot[WARDEN_MAX_SANDBOXES];
     bool stopping;
+    bool makes_layers; /* this kernel needs layer.c */
 };
 
 /* table.c */
@@ -110,6 +111,10 @@ int images_prepare(struct app *a, struct err *e);       /* own mount namespace *
 int image_clone(struct app *a, const struct image_digest *digest, int userns_fd); /* detached id-mapped mount, or -errno */
 int agent_load(struct app *a, struct err *e);           /* after images_prepare: opens agent_fd */
 int agent_clone(struct app *a);                         /* detached read-only mount of envd, or -errno */
+
+/* layer.c */
+bool layer_needed(void);                                /* tmpfs has no user xattrs here */
+int layer_make(struct app *a, const struct slot *s, int lower_fd, int *layer_fd); /* detached root mount, or -errno; both fds owned */
 
 /* spawn.c */
 int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step);

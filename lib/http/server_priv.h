@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server_priv: what the parts of the server share. A connection is owned by exactly one side at a time: by the reactor, or,
+ * while it is CONN_BUSY, by the pool thread that runs its handler. It changes hands only under server.lock, and epoll
+ * reports nothing about a connection that a handler owns (EPOLLONESHOT, or not registered). */
+#pragma once
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "codec/http1.h"
+#include "http/server.h"
+
+#define READ_SIZE         65536u            /* most bytes of one read */
+#define IN_MAX            65536u            /* bytes of a connection read ahead; more than HTTP1_HEAD_MAX */
+#define ANSWER_HEAD_MAX   65536u            /* bytes of a response head we build */
+#define DRAIN_MAX         (256u * 1024)     /* rest of a request body that is read to keep the connection */
+#define LINGER_NS         (5 * NS_PER_S)    /* reading on after our last byte, so that the peer can read it ... */
+#define LINGER_STOP_NS    (NS_PER_S / 4)    /* ... and while the server stops */
+#define LINGER_MAX        (64u * 1048576)   /* bytes thrown away meanwhile */
+#define RELAY_STOP_NS     NS_PER_S          /* what relays get of the grace of http_server_stop */
+#define SWEEP_GAP_NS      (20 * NS_PER_MS)  /* least time between two looks at all deadlines */
+#define NEVER             UINT64_MAX
+#define IP_BUCKETS        1024u
+#define THREAD_STACK      (256u * 1024)
+
+enum conn_state {
+    CONN_FRESH,  /* accepted, no byte yet */
+    CONN_IDLE,   /* between requests */
+    CONN_HEAD,   /* part of a head is here */
+    CONN_BUSY,   /* a handler has it */
+    CONN_DRAIN,  /* answered; the rest of the request body is thrown away */
+    CONN_LINGER, /* our side is shut down; reading until the peer closes */
+    CONN_RELAY,
+    CONN_DEAD    /* closed; freed at the end of this turn of the reactor */
+};
+
+enum conn_reply { REPLY_NONE, REPLY_LENGTH, REPLY_CHUNKED, REPLY_UNTIL_CLOSE, REPLY_DONE, REPLY_RAW, REPLY_RELAY };
+
+/* What the reactor does with a connection that a handler gave back. */
+enum conn_after { AFTER_NEXT, AFTER_DRAIN, AFTER_LINGER, AFTER_CLOSE, AFTER_RELAY };
+
+/* What an epoll event is about. */
+enum watch_kind { WATCH_LISTEN, WATCH_WAKE, WATCH_CLIENT, WATCH_UPSTREAM };
+struct watch {
+    enum watch_kind kind;
+    struct http_conn *c;
+};
+
+/* Where we are in the body of the current request. */
+struct body {
+    enum http1_framing framing;
+    struct http1_chunked chunked;
+    uint64_t left;      /* HTTP1_LENGTH: bytes still to come */
+    uint64_t delivered; /* to the handler */
+    uint64_t max;
+    int failed; /* 0, or the -errno that every further read returns */
+    bool done, started, continued /* 100 was sent */;
+};
+
+struct relay;
+
+struct http_conn {
+    struct http_server *s;
+    int fd;
+    struct watch watch;
+    bool registered;      /* with epoll */
+    enum conn_state state; /* written by a handler only under server.lock */
+    uint64_t deadline_ns;  /* likewise */
+    struct http_conn *prev, *next; /* all connections; the reactor's */
+    struct http_conn *link;        /* job queue or returned list (lock), batch or dead list (reactor) */
+    struct http_conn *ready_next;  /* relays with more to do */
+    bool ready;
+    struct http_conn *ip_next, **ip_at; /* those of the same hash of the address */
+    unsigned char ip[16];               /* IPv6 cut to its /64 */
+    bool has_ip;
+    char peer[INET6_ADDRSTRLEN];
+
+    struct buf in;  /* head, then what was read behind it */
+    size_t in_off;  /* bytes of it already used, the head included */
+    size_t parsed;  /* in.n when the parser last looked */
+    struct buf ahead; /* bytes of the next request, read from the socket behind the end of a chunked body */
+    struct http1_head *head; /* owned; borrows from in */
+    uint64_t started_ns;
+    struct body body;
+    uint64_t drained; /* bytes thrown away in CONN_DRAIN or CONN_LINGER */
+
+    enum conn_reply reply;
+    unsigned status;
+    uint64_t reply_left; /* REPLY_LENGTH */
+    bool keep, close_after, is_head, no_body /* nothing follows the response head */;
+    int broken; /* 0, or the -errno with which writing failed: the peer will not get the answer */
+    enum conn_after after;
+    struct relay *relay;
+};
+
+struct http_server {
+    struct http_config cfg;
+    int listen_fd, epoll_fd, wake_fd, spare_fd; /* spare: given up for an accept when descriptors run out */
+    struct watch listen_watch, wake_watch;
+    pthread_t reactor;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* a job was queued, or stop */
+    pthread_cond_t quiet; /* a handler, relay or thread ended while stopping */
+    struct http_conn *jobs, **jobs_end;         /* lock */
+    struct http_conn *returned, **returned_end; /* lock */
+    bool wake_pending;                          /* lock */
+    unsigned threads, idle_threads;             /* lock */
+    bool threads_end;                           /* lock */
+
+    atomic_uint busy;     /* requests given to handlers and not back yet */
+    atomic_uint stopping; /* 0, 1 = no new work, 2 = end what is left */
+    atomic_uint n_conns, n_relays;
+    atomic_ullong accepted, requests, refused_heads, refused_busy;
+
+    /* The reactor's own. */
+    uint64_t now_ns, next_sweep_ns;
+    struct http_conn *conns, *batch, **batch_end, *dead, *ready;
+    struct http_conn *ip_bucket[IP_BUCKETS];
+    struct http1_head response; /* scratch of relays */
+    char scratch[READ_SIZE];
+};
+
+/* --- server.c --- */
+void server_wake(struct http_server *s); /* lock held */
+
+/* --- pool.c --- */
+void pool_push(struct http_server *s, struct http_conn *first); /* a list through link */
+void pool_retry(struct http_server *s); /* jobs are queued and no thread could be made then */
+
+/* --- reactor.c --- */
+void *reactor_main(void *server);
+int conn_arm(struct http_conn *c);      /* ONESHOT: readable or hung up. 0 or -errno */
+void conn_disarm(struct http_conn *c);  /* unregisters */
+void conn_deadline(struct http_conn *c, uint64_t at_ns);
+void conn_close(struct http_conn *c);
+void conn_linger(struct http_conn *c);  /* shuts our side down and reads on until the peer closes */
+void conn_next_request(struct http_conn *c); /* the exchange is over: forget it, go on with what was read ahead */
+void conn_answer(struct http_conn *c, unsigned status, const char *message, const char *headers); /* an error; then lingers */
+void conn_drain(struct http_conn *c);
+
+/* --- handler.c --- */
+void handler_run(struct http_conn *c); /* on a pool thread: calls the handler and decides c->after */
+
+/* --- answer.c --- */
+enum answer_length { ANSWER_NONE, ANSWER_LENGTH, ANSWER_CHUNKED };
+enum answer_conn { ANSWER_PLAIN, ANSWER_CLOSE, ANSWER_KEEP /* spelled out, for HTTP/1.0 */ };
+void answer_head(struct buf *b, unsigned status, const char *content_type, const char *headers, enum answer_length how,
+                 uint64_t length, enum answer_conn conn);
+void answer_error_body(const struct http_config *cfg, unsigned status, const char *message, struct buf *out);
+bool answer_headers_ok(const char *headers, const char *content_type);
+void *iov_base(const void *p); /* struct iovec has no const */
+void iov_advance(struct iovec **v, size_t *n, size_t bytes);
+
+/* --- relay.c --- */
+void relay_start(struct http_conn *c);
+void relay_event(struct http_conn *c, bool upstream, uint32_t events);
+void relay_run(struct http_conn *c);
+void relay_expire(struct http_conn *c);
+void relay_cancel(struct http_conn *c); /* both sides are closed */
+void relay_ready(struct http_conn *c);  /* run again in the next turn */

@@ -73,6 +73,17 @@ static const int monitor_calls[] = {
 #undef X
 };
 
+/* Loading code into the kernel, watching or rewriting other processes, switching the machine, and interfaces with a history of
+ * kernel holes: nothing that the warden, a monitor or a sandbox does needs one. */
+static const int warden_refuses[] = {
+    SYS_bpf, SYS_perf_event_open, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_userfaultfd,
+    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load, SYS_reboot,
+    SYS_swapon, SYS_swapoff, SYS_acct, SYS_quotactl, SYS_syslog, SYS_iopl, SYS_ioperm, SYS_modify_ldt,
+    SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd, SYS_keyctl, SYS_add_key,
+    SYS_request_key, SYS_open_by_handle_at, SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex,
+    SYS_mbind, SYS_migrate_pages, SYS_move_pages, SYS_lookup_dcookie, SYS_fanotify_init, SYS_vhangup,
+};
+
 static void emit(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
 {
     ASSERT(f->n < FILTER_MAX);
@@ -268,15 +279,8 @@ static void emit_specials(struct filter *f, enum filter_profile profile)
     emit_ret_if(f, SYS_clone3, NONE);
 }
 
-void filter_build(struct filter *f, enum filter_profile profile)
+static void emit_head(struct filter *f)
 {
-    struct range range[160];
-    struct misses misses = { .n = 0 };
-    bool workload = profile == FILTER_WORKLOAD;
-    size_t n = find_ranges(workload ? workload_calls : monitor_calls,
-                           workload ? ARRAY_LEN(workload_calls) : ARRAY_LEN(monitor_calls),
-                           range, ARRAY_LEN(range));
-
     f->n = 0;
     emit_load(f, offsetof(struct seccomp_data, arch));
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AUDIT_ARCH_X86_64);
@@ -284,6 +288,30 @@ void filter_build(struct filter *f, enum filter_profile profile)
     emit_load(f, offsetof(struct seccomp_data, nr));
     emit(f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
     emit_ret(f, KILL);
+}
+
+static void build_deny_list(struct filter *f)
+{
+    emit_head(f);
+    for (size_t i = 0; i < ARRAY_LEN(warden_refuses); i++)
+        emit_ret_if(f, (uint32_t)warden_refuses[i], DENY);
+    emit_ret(f, ALLOW);
+}
+
+void filter_build(struct filter *f, enum filter_profile profile)
+{
+    if (profile == FILTER_WARDEN) {
+        build_deny_list(f);
+        return;
+    }
+    struct range range[160];
+    struct misses misses = { .n = 0 };
+    bool workload = profile == FILTER_WORKLOAD;
+    size_t n = find_ranges(workload ? workload_calls : monitor_calls,
+                           workload ? ARRAY_LEN(workload_calls) : ARRAY_LEN(monitor_calls),
+                           range, ARRAY_LEN(range));
+
+    emit_head(f);
     emit_tree(f, range, n, &misses);
     for (size_t i = 0; i < misses.n; i++)
         patch_ja(f, misses.at[i]);

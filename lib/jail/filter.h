@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filter: seccomp programs from allow-lists, default-deny. Builds classic BPF itself (no library): a check of the architecture, a
+/* filter: seccomp programs from allow-lists, default-deny (and one deny-list, for the warden). Builds classic BPF itself (no library): a check of the architecture, a
  * binary search over the allowed numbers, and a few calls whose 32-bit arguments are checked by value. Nothing is ever decided by
  * what a pointer points to (spec security K12).
  *
@@ -15,7 +15,8 @@
 
 enum filter_profile {
     FILTER_WORKLOAD, /* envd and everything that it starts: an ordinary Linux program without kernel administration */
-    FILTER_MONITOR   /* jailmon after it has built the sandbox */
+    FILTER_MONITOR,  /* jailmon after it has built the sandbox */
+    FILTER_WARDEN    /* the warden. Its children inherit it, so it cannot be an allow-list: it refuses what none of them ever needs */
 };
 
 struct filter {

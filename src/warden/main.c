@@ -16,6 +16,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "jail/filter.h"
 #include "sys/task.h"
 #include "warden/warden.h"
 
@@ -190,16 +191,20 @@ static int open_everything(struct app *a, struct err *e)
     return cgroup_host_open(&a->cgroup, parent, e);
 }
 
-/* Bounded capabilities, no core with anybody's memory, nothing gained by exec. */
+/* Bounded capabilities, no core with anybody's memory, nothing gained by exec, a filter for us and all below. */
 static int harden(const struct app *a, struct err *e)
 {
+    struct filter filter;
     uint64_t caps = CAPS | (a->makes_layers ? LAYER_CAPS : 0);
 
     if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0)
         return -e->code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return err_set(e, errno, "set process attributes");
-    return task_no_new_privs(e);
+    if (task_no_new_privs(e) < 0)
+        return -e->code;
+    filter_build(&filter, FILTER_WARDEN);
+    return filter_load(&filter, e);
 }
 
 static int start(struct app *a, struct err *e)

@@ -178,11 +178,10 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
                         .monitor_pidfd = -1, .ctl_fd = -1, .since_ns = clock_mono_ns(), .has_spawner = true,
                         .spawner = { i, a->client[i].generation, req->request_id } };
     int rc = spawn_start(a, s, &step);
-    if (rc < 0) {
+    if (!s->exited)
+        serve_watch_slot(a, s); /* also of a start that failed: its end is to be seen */
+    if (rc < 0)
         fail_start(a, s, step, -rc);
-        return;
-    }
-    serve_watch_slot(a, s);
 }
 
 /* A sender can end sandboxes, which is its job; the id is looked up, never used as a name before. */

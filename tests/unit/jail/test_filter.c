@@ -23,13 +23,14 @@
 #define ENOSYS_RET (SECCOMP_RET_ERRNO | ENOSYS)
 #define HIGH       UINT64_C(0xdead00000000) /* bits that the kernel drops from an int argument */
 
-static struct filter workload, monitor;
+static struct filter workload, monitor, warden;
 
 static int build(void **state)
 {
     (void)state;
     filter_build(&workload, FILTER_WORKLOAD);
     filter_build(&monitor, FILTER_MONITOR);
+    filter_build(&warden, FILTER_WARDEN);
     return 0;
 }
 
@@ -165,6 +166,21 @@ static void monitor_can_neither_execute_nor_open_nor_fork(void **state)
     assert_int_equal(ask(&monitor, SYS_prctl, PR_SET_DUMPABLE, 1, 0), EPERM_RET);
 }
 
+static void warden_cannot_load_code_into_the_kernel_nor_watch_a_process(void **state)
+{
+    (void)state;
+    static const int refused[] = { SYS_bpf, SYS_init_module, SYS_finit_module, SYS_kexec_load, SYS_ptrace,
+                                   SYS_process_vm_readv, SYS_perf_event_open, SYS_io_uring_setup, SYS_reboot };
+    static const int needed[] = { SYS_clone3, SYS_mount, SYS_open_tree, SYS_mount_setattr, SYS_execveat, SYS_sendmsg };
+
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_int_equal(ask(&warden, refused[i], 0, 0, 0), EPERM_RET);
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+        assert_int_equal(ask(&warden, needed[i], 0, 0, 0), SECCOMP_RET_ALLOW);
+    struct seccomp_data d = { .nr = 20, .arch = AUDIT_ARCH_I386 };
+    assert_int_equal(filter_run(&warden, &d), SECCOMP_RET_KILL_PROCESS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +192,7 @@ int main(void)
         cmocka_unit_test(terminal_injection_is_refused_also_with_high_bits),
         cmocka_unit_test(device_nodes_are_refused_and_fifos_are_not),
         cmocka_unit_test(personality_cannot_switch_randomisation_off),
+        cmocka_unit_test(warden_cannot_load_code_into_the_kernel_nor_watch_a_process),
         cmocka_unit_test(monitor_can_neither_execute_nor_open_nor_fork),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

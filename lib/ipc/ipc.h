@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ipc: fixed-size messages with file descriptors over SOCK_SEQPACKET Unix sockets. libc only. */
+/* ipc: fixed-size messages with file descriptors over SOCK_SEQPACKET sockets. libc only. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #define IPC_FDS_MAX 8u
 
-/* Sends one message of exactly n bytes with n_fds (0..IPC_FDS_MAX) descriptors, which stay the caller's.
- * 0, -EAGAIN on a full non-blocking socket, -EPIPE if the peer is gone, or another -errno. */
+/* Sends one message of exactly n bytes with n_fds (0..IPC_FDS_MAX) descriptors, which stay the
+ * caller's. 0, -EAGAIN on a full non-blocking socket, -EPIPE if the peer is gone, or another
+ * -errno. */
 int ipc_send(int sock, const void *msg, size_t n, const int *fds, size_t n_fds);
 
-/* Receives one message of exactly n bytes. Up to max_fds descriptors are stored in fds (CLOEXEC, owned by the caller), *n_fds says
- * how many; the rest of fds is -1. 0; -ECONNRESET at end of file; -EAGAIN; -EPROTO if the size differs, a control message was cut
- * or more descriptors came (all of them are closed then). */
+/* Receives one message of exactly n bytes. Up to max_fds descriptors are stored in fds
+ * (CLOEXEC, owned by the caller), *n_fds says how many; the rest of fds is -1. 0; -ECONNRESET
+ * at end of file; -EAGAIN; -EPROTO if the size differs, a control message was cut or more
+ * descriptors came (all of them are closed then). */
 int ipc_recv(int sock, void *msg, size_t n, int *fds, size_t max_fds, size_t *n_fds);
 
 /* Is id 'i' and 19 of [a-z0-9], NUL-padded? */

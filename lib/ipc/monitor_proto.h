@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* monitor_proto: what the API says to the monitor of one sandbox (jailmon today, vmmon later): DESIGN §3.
+/* monitor_proto: what the API says to the monitor of one sandbox (jailmon today, vmmon later):
+ * DESIGN §3.
  *
- * Transport: SOCK_SEQPACKET, one fixed struct a message, native byte order. The API gets a connection from the warden (SPAWN or OPEN);
- * several may be open. Requests on one connection are answered in order. The monitor reads nothing from the sandbox.
- * Wrong size, type or fd count: the monitor closes that connection and lives on. */
+ * Transport: SOCK_SEQPACKET, one fixed struct a message, native byte order. The API gets a
+ * connection from the warden (SPAWN or OPEN); several may be open. Requests on one connection
+ * are answered in order. The monitor reads nothing from the sandbox. Wrong size, type or fd
+ * count: the monitor closes that connection and lives on. */
 #pragma once
 #include "ipc/ids.h"
 
-#define MONITOR_VERSION 1u
+#define MONITOR_VERSION    1u
 #define MONITOR_AGENT_PORT 49983u /* envd's port in E2B (e2b-wire §1.2) */
 
 enum monitor_type {
-    MONITOR_CONNECT = 1,  /* port -> a non-blocking TCP socket in the sandbox's network namespace, connected or connecting to
-                             127.0.0.1:port, else [::1]:port. Answer: 1 fd, or -ECONNREFUSED */
-    MONITOR_FREEZE,       /* stop every process of the sandbox; answered when they have stopped, or -ETIMEDOUT after 1 s */
+    MONITOR_CONNECT =
+        1, /* port -> a non-blocking TCP socket in the sandbox's network namespace, connected or
+              connecting to 127.0.0.1:port, else [::1]:port. Answer: 1 fd, or -ECONNREFUSED */
+    MONITOR_FREEZE, /* stop every process of the sandbox; answered when they have stopped, or
+                       -ETIMEDOUT after 1 s */
     MONITOR_THAW,
     MONITOR_STATS,        /* answer: stats */
     MONITOR_SET_DEADLINE, /* deadline_ns, CLOCK_BOOTTIME; 0 = now */
@@ -24,14 +28,14 @@ struct monitor_stats {
     uint64_t memory_bytes;      /* charged now, page cache of its files included */
     uint64_t memory_peak_bytes; /* 0 where the kernel does not say */
     uint64_t memory_limit_bytes;
-    uint64_t cpu_usec;          /* CPU time used */
+    uint64_t cpu_usec; /* CPU time used */
     uint64_t pids;
     uint64_t oom_kills;
-    uint64_t disk_used_bytes;   /* writable layer */
+    uint64_t disk_used_bytes; /* writable layer */
     uint64_t disk_limit_bytes;
-    uint64_t deadline_ns;       /* CLOCK_BOOTTIME */
-    uint32_t frozen;            /* 0 or 1 */
-    uint32_t agent_pid;         /* envd's pid as the host sees it */
+    uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+    uint32_t frozen;      /* 0 or 1 */
+    uint32_t agent_pid;   /* envd's pid as the host sees it */
 };
 struct monitor_msg {
     uint32_t type; /* enum monitor_type */

@@ -1,43 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* warden_proto: everything that can be said to the warden, whole. One page.
  *
- * Transport: a SOCK_SEQPACKET Unix socket, RUN/warden.sock; one message = one struct of fixed size, native byte order (both ends
- * are one build on one machine; `version` in the first message says so). A peer is served only if SO_PEERCRED says that it runs as
- * the API's uid. Wrong size, type, fd count, a truncated control message or a value outside its range ends the connection.
- * No path, command line, environment or text travels to the warden: objects are named by id, digest or fd.
+ * Transport: a SOCK_SEQPACKET Unix socket, RUN/warden.sock; one message = one struct of fixed
+ * size, native byte order (both ends are one build on one machine; `version` in the first
+ * message says so). A peer is served only if SO_PEERCRED says that it runs as the API's uid.
+ * Wrong size, type, fd count, a truncated control message or a value outside its range ends the
+ * connection. No path, command line, environment or text travels to the warden: objects are
+ * named by id, digest or fd.
  *
- * Times are CLOCK_BOOTTIME nanoseconds. Every request is answered once, with its request_id; WARDEN_EXITED comes unasked. */
+ * Times are CLOCK_BOOTTIME nanoseconds. Every request is answered once, with its request_id;
+ * WARDEN_EXITED comes unasked. */
 #pragma once
 #include "ipc/ids.h"
 
-#define WARDEN_VERSION 1u
-#define WARDEN_MAX_SANDBOXES 512u /* rows of the warden's table; an instance may allow fewer */
+#define WARDEN_VERSION       1u
+#define WARDEN_MAX_SANDBOXES 512u /* rows of the warden's table; an instance may allow less */
 
 enum warden_type {
     WARDEN_HELLO = 1, /* first message of a connection; answered by itself. 0 fds */
-    WARDEN_SPAWN,     /* start a sandbox. 0 fds. Answered when it is up or has failed; on success with 1 fd (monitor socket, blocking) */
-    WARDEN_KILL,      /* end one. Answered when it is gone (also if it did not exist: -ENOENT). 0 fds */
-    WARDEN_OPEN,      /* a new connection to a sandbox's monitor. Answered with 1 fd, or -ENOENT */
-    WARDEN_LIST,      /* answered with one WARDEN_ROW per sandbox, then WARDEN_LIST with status 0 */
+    WARDEN_SPAWN, /* start a sandbox. 0 fds. Answered when it is up or has failed; on success
+                     with 1 fd (monitor socket, blocking) */
+    WARDEN_KILL,  /* end one. Answered when it is gone, or -ENOENT. 0 fds */
+    WARDEN_OPEN,  /* a new connection to a sandbox's monitor. Answered with 1 fd, or -ENOENT */
+    WARDEN_LIST,  /* answered with one WARDEN_ROW per sandbox, then WARDEN_LIST with status 0 */
     WARDEN_ROW,
-    WARDEN_EXITED     /* a sandbox has ended and left nothing behind: id, cause */
+    WARDEN_EXITED /* a sandbox has ended and left nothing behind: id, cause */
 };
 
 /* Limits of one sandbox, all enforced by the kernel before its first instruction. */
 struct sandbox_limits {
-    uint64_t memory_bytes;  /* 64 MiB .. 64 GiB; swap is off */
-    uint64_t disk_bytes;    /* writable layer (memory-backed): 1 MiB .. 64 GiB */
-    uint64_t disk_inodes;   /* 1024 .. 16 M */
-    uint32_t cpu_millis;    /* thousandths of a CPU: 50 .. 64000 */
-    uint32_t pids;          /* 16 .. 32768 */
+    uint64_t memory_bytes; /* 64 MiB .. 64 GiB; swap is off */
+    uint64_t disk_bytes;   /* writable layer (memory-backed): 1 MiB .. 64 GiB */
+    uint64_t disk_inodes;  /* 1024 .. 16 M */
+    uint32_t cpu_millis;   /* thousandths of a CPU: 50 .. 64000 */
+    uint32_t pids;         /* 16 .. 32768 */
 };
 
 /* Where a start failed, so that the answer can name it. sandbox_step_text gives the words. */
 enum sandbox_step {
-    STEP_NONE = 0, STEP_ADMIT, STEP_RECORD, STEP_IMAGE, STEP_CGROUP, STEP_CLONE, STEP_ID_MAP, STEP_IDMAP_MOUNT, STEP_MONITOR_EXEC,
-    STEP_NETNS, STEP_HOSTNAME, STEP_AGENT_SOCKET, STEP_INIT_CLONE, STEP_INIT_ID_MAP, STEP_MOUNT_PRIVATE, STEP_ROOT_TMPFS,
-    STEP_LOWER, STEP_OVERLAY, STEP_PROC, STEP_DEV, STEP_SYS, STEP_RUN, STEP_MASK, STEP_PIVOT, STEP_CGROUP_NS, STEP_RLIMITS,
-    STEP_CAPS, STEP_NO_NEW_PRIVS, STEP_SECCOMP, STEP_AGENT_EXEC, STEP_MONITOR_ROOT, STEP_MONITOR_DROP, STEP_TIMEOUT, STEP_MAX
+    STEP_NONE = 0,
+    STEP_ADMIT,
+    STEP_RECORD,
+    STEP_IMAGE,
+    STEP_CGROUP,
+    STEP_CLONE,
+    STEP_ID_MAP,
+    STEP_IDMAP_MOUNT,
+    STEP_MONITOR_EXEC,
+    STEP_NETNS,
+    STEP_HOSTNAME,
+    STEP_AGENT_SOCKET,
+    STEP_INIT_CLONE,
+    STEP_INIT_ID_MAP,
+    STEP_MOUNT_PRIVATE,
+    STEP_ROOT_TMPFS,
+    STEP_LOWER,
+    STEP_OVERLAY,
+    STEP_PROC,
+    STEP_DEV,
+    STEP_SYS,
+    STEP_RUN,
+    STEP_MASK,
+    STEP_PIVOT,
+    STEP_CGROUP_NS,
+    STEP_RLIMITS,
+    STEP_CAPS,
+    STEP_NO_NEW_PRIVS,
+    STEP_SECCOMP,
+    STEP_AGENT_EXEC,
+    STEP_MONITOR_ROOT,
+    STEP_MONITOR_DROP,
+    STEP_TIMEOUT,
+    STEP_MAX
 };
 const char *sandbox_step_text(enum sandbox_step step); /* "mount the overlay"; never NULL */
 
@@ -63,11 +97,13 @@ struct warden_msg {
     uint32_t cause;      /* EXITED: enum sandbox_cause */
     uint32_t host_uid;   /* ROW and answer to SPAWN: first host uid of the sandbox's range */
     struct sandbox_id id;
-    struct image_digest image;    /* SPAWN: of a file STATE/templates/<hex>.erofs, which must belong to root; ROW */
+    struct image_digest image;    /* SPAWN: of a file STATE/templates/<hex>.erofs, which must
+                                     belong to root; ROW */
     struct sandbox_limits limits; /* SPAWN, ROW */
-    uint64_t deadline_ns;         /* SPAWN: CLOCK_BOOTTIME, when the monitor ends it by itself */
-    uint32_t n_sandboxes;         /* HELLO answer: now; LIST answer: rows sent */
-    uint32_t max_sandboxes;       /* HELLO answer */
-    uint64_t monitor_pid;         /* ROW and answer to SPAWN: host pid of the monitor, for display and tests */
+    uint64_t deadline_ns;   /* SPAWN: CLOCK_BOOTTIME, when the monitor ends it by itself */
+    uint32_t n_sandboxes;   /* HELLO answer: now; LIST answer: rows sent */
+    uint32_t max_sandboxes; /* HELLO answer */
+    uint64_t monitor_pid;   /* ROW and answer to SPAWN: host pid of the monitor, for display and
+                               tests */
 };
 _Static_assert(sizeof(struct warden_msg) == 144, "wire size");

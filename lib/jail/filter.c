@@ -48,8 +48,9 @@
 #ifndef SYS_futex_requeue
 #define SYS_futex_requeue NR_futex_requeue
 #endif
-#define NEWEST_KNOWN 462 /* mseal: a number above gets ENOSYS, so that libc tries the older call */
-#define NR_LIMIT     512u
+#define NEWEST_KNOWN                                                                           \
+    462 /* mseal: a number above gets ENOSYS, so that libc tries the older call */
+#define NR_LIMIT 512u
 
 #define X32_BIT 0x40000000u
 
@@ -59,8 +60,8 @@
 #define KILL  SECCOMP_RET_KILL_PROCESS
 
 #define CLONE_NEW_ANY                                                                          \
-    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
-     CLONE_NEWNET)
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+     CLONE_NEWPID | CLONE_NEWNET)
 
 static const int workload_calls[] = {
 #define X(name) SYS_##name,
@@ -73,15 +74,49 @@ static const int monitor_calls[] = {
 #undef X
 };
 
-/* Loading code into the kernel, watching or rewriting other processes, switching the machine, and interfaces with a history of
- * kernel holes: nothing that the warden, a monitor or a sandbox does needs one. */
+/* Loading code into the kernel, watching or rewriting other processes, switching the machine,
+ * and interfaces with a history of kernel holes: nothing that the warden, a monitor or a
+ * sandbox does needs one. */
 static const int warden_refuses[] = {
-    SYS_bpf, SYS_perf_event_open, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_userfaultfd,
-    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load, SYS_reboot,
-    SYS_swapon, SYS_swapoff, SYS_acct, SYS_quotactl, SYS_syslog, SYS_iopl, SYS_ioperm, SYS_modify_ldt,
-    SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd, SYS_keyctl, SYS_add_key,
-    SYS_request_key, SYS_open_by_handle_at, SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex,
-    SYS_mbind, SYS_migrate_pages, SYS_move_pages, SYS_lookup_dcookie, SYS_fanotify_init, SYS_vhangup,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    SYS_userfaultfd,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_kexec_file_load,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_syslog,
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_modify_ldt,
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kcmp,
+    SYS_pidfd_getfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_open_by_handle_at,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_clock_adjtime,
+    SYS_adjtimex,
+    SYS_mbind,
+    SYS_migrate_pages,
+    SYS_move_pages,
+    SYS_lookup_dcookie,
+    SYS_fanotify_init,
+    SYS_vhangup,
 };
 
 static void emit(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
@@ -93,7 +128,8 @@ static void emit_load(struct filter *f, size_t offset)
 {
     emit(f, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset);
 }
-/* The low half of an argument: all that the kernel looks at where its type is int (little-endian). */
+/* The low half of an argument: all that the kernel looks at where its type is int
+ * (little-endian). */
 static void emit_load_arg(struct filter *f, unsigned arg)
 {
     emit_load(f, offsetof(struct seccomp_data, args) + arg * sizeof(uint64_t));
@@ -113,7 +149,8 @@ struct range {
     uint32_t first, last;
 };
 
-/* Jumps are relative and patched when the target is known; more than 255 away is for BPF_JA's 32-bit k. */
+/* Jumps are relative and patched when the target is known; more than 255 away is for BPF_JA's
+ * 32-bit k. */
 static void patch_ja(struct filter *f, unsigned short at)
 {
     f->insn[at].k = (uint32_t)(f->n - at - 1);
@@ -172,7 +209,8 @@ static size_t find_ranges(const int *calls, size_t n, struct range *out, size_t 
     return k;
 }
 
-/* Begins `if (nr == call) { ... }`; the block must end in a return. The returned index goes to end_block. */
+/* Begins `if (nr == call) { ... }`; the block must end in a return. The returned index goes to
+ * end_block. */
 static unsigned short begin_block(struct filter *f, uint32_t call)
 {
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, call);
@@ -194,9 +232,10 @@ static void block_ioctl(struct filter *f)
 {
     unsigned short at = begin_block(f, SYS_ioctl);
     emit_load_arg(f, 1);
-    emit_ret_if(f, TIOCSTI, DENY);    /* types into the terminal of whoever looks at it */
-    emit_ret_if(f, TIOCLINUX, DENY);  /* pastes into the console */
-    emit_ret_if(f, 0x5423, DENY);     /* TIOCSETD: line disciplines are modules with a history of holes */
+    emit_ret_if(f, TIOCSTI, DENY);   /* types into the terminal of whoever looks at it */
+    emit_ret_if(f, TIOCLINUX, DENY); /* pastes into the console */
+    emit_ret_if(f, 0x5423,
+                DENY); /* TIOCSETD: line disciplines are modules with a history of holes */
     emit_ret(f, ALLOW);
     patch_ja(f, at);
 }
@@ -224,8 +263,8 @@ static void block_mknod(struct filter *f, uint32_t call, unsigned mode_arg)
     patch_ja(f, at);
 }
 
-/* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which getifaddrs uses. The family and the
- * protocol of a netlink socket are ints. */
+/* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which
+ * getifaddrs uses. The family and the protocol of a netlink socket are ints. */
 static void block_socket(struct filter *f, bool inet_stream_only)
 {
     unsigned short at = begin_block(f, SYS_socket);

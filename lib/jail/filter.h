@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filter: seccomp programs from allow-lists, default-deny (and one deny-list, for the warden). Builds classic BPF itself (no library): a check of the architecture, a
- * binary search over the allowed numbers, and a few calls whose 32-bit arguments are checked by value. Nothing is ever decided by
- * what a pointer points to (spec security K12).
+/* filter: seccomp programs from allow-lists, default-deny (and one deny-list, for the warden).
+ * Builds classic BPF itself (no library): a check of the architecture, a binary search over the
+ * allowed numbers, and a few calls whose 32-bit arguments are checked by value. Nothing is ever
+ * decided by what a pointer points to (spec security K12).
  *
- * Foreign architecture (int 0x80, x32): the process is killed. A call that is not listed: EPERM; one that is newer than the list
- * (so that libc falls back), and clone3, whose flags a filter cannot see: ENOSYS. */
+ * Foreign architecture (int 0x80, x32): the process is killed. A call that is not listed:
+ * EPERM; one that is newer than the list (so that libc falls back), and clone3, whose flags a
+ * filter cannot see: ENOSYS. */
 #pragma once
-#include <stddef.h>
 #include <linux/filter.h>
+#include <stddef.h>
 
 #include "base/err.h"
 
 #define FILTER_MAX 1024u /* instructions */
 
 enum filter_profile {
-    FILTER_WORKLOAD, /* envd and everything that it starts: an ordinary Linux program without kernel administration */
+    FILTER_WORKLOAD, /* envd and everything that it starts: an ordinary Linux program without
+                        kernel administration */
     FILTER_MONITOR,  /* jailmon after it has built the sandbox */
-    FILTER_WARDEN    /* the warden. Its children inherit it, so it cannot be an allow-list: it refuses what none of them ever needs */
+    FILTER_WARDEN    /* the warden. Its children inherit it, so it cannot be an allow-list: it
+                        refuses what none of them ever needs */
 };
 
 struct filter {
@@ -27,9 +31,10 @@ struct filter {
 /* Builds the program of a profile. Deterministic. */
 void filter_build(struct filter *f, enum filter_profile profile);
 
-/* What the program answers for a call: for tests and for doctor. Runs the BPF on the given data, as the kernel would. */
+/* What the program answers for a call: for tests and for doctor. Runs the BPF on the given
+ * data, as the kernel would. */
 struct seccomp_data;
 unsigned filter_run(const struct filter *f, const struct seccomp_data *data);
 
-/* Loads it for this thread; needs no_new_privs. Proves it by reading PR_GET_SECCOMP back (2). */
+/* Loads it for this thread; needs no_new_privs. Proves it by reading PR_GET_SECCOMP back. */
 int filter_load(const struct filter *f, struct err *e);

@@ -20,22 +20,24 @@
 #include "jail/filter.h"
 #include "sys/task.h"
 
-/* The staging place: /tmp of the mount tree that we were cloned with. What we mount there is ours alone and goes with the old root. */
+/* The staging place: /tmp of the mount tree that we were cloned with. What we mount there is
+ * ours alone and goes with the old root. */
 #define STAGE "/tmp"
 #define ROOT  STAGE "/root"
 
 #define DEV_SHM_BYTES (256u << 20)
 #define RUN_BYTES     (64u << 20)
 
-/* Root inside is an ordinary administrator of its files and processes. Everything that speaks to the kernel as such is not here:
- * SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN, NET_RAW, MKNOD, SYS_MODULE, SYS_TIME, SYS_BOOT, SYSLOG, AUDIT_*, SETFCAP, ... */
+/* Root inside is an ordinary administrator of its files and processes. Everything that speaks
+ * to the kernel as such is not here: SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN, NET_RAW,
+ * MKNOD, SYS_MODULE, SYS_TIME, SYS_BOOT, SYSLOG, AUDIT_*, SETFCAP, ... */
 #define CAPS_INSIDE                                                                            \
     ((1ULL << CAP_CHOWN) | (1ULL << CAP_DAC_OVERRIDE) | (1ULL << CAP_FOWNER) |                 \
      (1ULL << CAP_FSETID) | (1ULL << CAP_KILL) | (1ULL << CAP_SETGID) | (1ULL << CAP_SETUID) | \
      (1ULL << CAP_NET_BIND_SERVICE))
 
-static int sys_mount(const char *source, const char *target, const char *type, unsigned long flags,
-                     const char *options)
+static int sys_mount(const char *source, const char *target, const char *type,
+                     unsigned long flags, const char *options)
 {
     return mount(source, target, type, flags, options) < 0 ? -errno : 0;
 }
@@ -55,7 +57,8 @@ static int attach(int mount_fd, const char *target)
 static int set_read_only(const char *path, unsigned int flags)
 {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-    return syscall(SYS_mount_setattr, AT_FDCWD, path, flags, &attr, sizeof attr) < 0 ? -errno : 0;
+    return syscall(SYS_mount_setattr, AT_FDCWD, path, flags, &attr, sizeof attr) < 0 ? -errno
+                                                                                     : 0;
 }
 
 /* A second view of `source` at `target`, which must exist. */
@@ -90,8 +93,8 @@ static int first_error(const int *rc, size_t n)
     return 0;
 }
 
-/* The writable layer: a tmpfs with a size and an inode cap, charged to the sandbox's memory. Its O_PATH descriptor goes to the
- * monitor, which can statfs it and nothing else. */
+/* The writable layer: a tmpfs with a size and an inode cap, charged to the sandbox's memory.
+ * Its O_PATH descriptor goes to the monitor, which can statfs it and nothing else. */
 static int stage(const struct jail_init *in)
 {
     char options[96];
@@ -190,7 +193,8 @@ static int mount_dev(void)
     return first_error(more, ARRAY_LEN(more));
 }
 
-/* Not sysfs: that shows the host's devices. A few facts that run-time libraries look for (JVM, glibc, OpenMP). */
+/* Not sysfs: that shows the host's devices. A few facts that run-time libraries look for (JVM,
+ * glibc, OpenMP). */
 static int mount_sys(void)
 {
     char cpus[32];
@@ -223,21 +227,27 @@ static int mount_run(const struct jail_init *in)
     (void)snprintf(options, sizeof options, "size=%u,nr_inodes=8192,mode=0755", RUN_BYTES);
     if (rc == 0)
         rc = sys_mount("run", ROOT "/run", "tmpfs", MS_NOSUID | MS_NODEV, options);
-    /* The image's own sudo is inert under no_new_privs; envd serves under that name. An image without sudo needs none. */
+    /* The image's own sudo is inert under no_new_privs; envd serves under that name. An image
+     * without sudo needs none. */
     struct stat st;
     if (rc == 0 && lstat(ROOT "/usr/bin/sudo", &st) == 0 && S_ISREG(st.st_mode))
         rc = attach(in->agent_fd, ROOT "/usr/bin/sudo");
     return rc;
 }
 
-/* Kernel facts and switches that are not the sandbox's business. Files that a kernel lacks are skipped. */
+/* Kernel facts and switches that are not the sandbox's business. Files that a kernel lacks are
+ * skipped. */
 static int mask_proc(void)
 {
-    static const char *const file[] = { "kcore", "keys", "key-users", "timer_list", "sched_debug", "kmsg", "kallsyms",
-                                        "sysrq-trigger", "latency_stats", "kpagecount", "kpageflags", "kpagecgroup",
-                                        "vmallocinfo", "slabinfo", "modules", "iomem", "ioports", "config.gz",
-                                        "interrupts", "schedstat", "sched_debug" };
-    static const char *const dir[] = { "acpi", "scsi", "asound", "driver", "dynamic_debug", "pressure", "tty" };
+    static const char *const file[] = { "kcore",       "keys",          "key-users",
+                                        "timer_list",  "sched_debug",   "kmsg",
+                                        "kallsyms",    "sysrq-trigger", "latency_stats",
+                                        "kpagecount",  "kpageflags",    "kpagecgroup",
+                                        "vmallocinfo", "slabinfo",      "modules",
+                                        "iomem",       "ioports",       "config.gz",
+                                        "interrupts",  "schedstat",     "sched_debug" };
+    static const char *const dir[] = { "acpi",          "scsi",     "asound", "driver",
+                                       "dynamic_debug", "pressure", "tty" };
     static const char *const read_only[] = { "sys", "irq", "bus", "fs", "mtrr" };
     char path[64];
     struct stat st;
@@ -251,8 +261,9 @@ static int mask_proc(void)
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++) {
         (void)snprintf(path, sizeof path, ROOT "/proc/%s", dir[i]);
         if (lstat(path, &st) == 0)
-            rc = sys_mount("masked", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                           "size=0,nr_inodes=2,mode=0555");
+            rc =
+                sys_mount("masked", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                          "size=0,nr_inodes=2,mode=0555");
     }
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(read_only); i++) {
         (void)snprintf(path, sizeof path, ROOT "/proc/%s", read_only[i]);
@@ -280,12 +291,9 @@ static int limit(const struct jail_init *in)
     const struct {
         int resource;
         uint64_t value;
-    } limits[] = { { RLIMIT_CORE, 0 },
-                   { RLIMIT_NOFILE, 65536 },
-                   { RLIMIT_NPROC, in->pids },
-                   { RLIMIT_MEMLOCK, 64u << 20 },
-                   { RLIMIT_MSGQUEUE, 819200 },
-                   { RLIMIT_SIGPENDING, 4096 } };
+    } limits[] = { { RLIMIT_CORE, 0 },          { RLIMIT_NOFILE, 65536 },
+                   { RLIMIT_NPROC, in->pids },  { RLIMIT_MEMLOCK, 64u << 20 },
+                   { RLIMIT_MSGQUEUE, 819200 }, { RLIMIT_SIGPENDING, 4096 } };
 
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         if (task_limit(limits[i].resource, limits[i].value, &e) < 0)
@@ -293,7 +301,8 @@ static int limit(const struct jail_init *in)
     return 0;
 }
 
-/* Descriptors 0, 1, 2 are the sandbox's own /dev/null, 3 is the agent's socket, and the program to execute is close-on-exec. */
+/* Descriptors 0, 1, 2 are the sandbox's own /dev/null, 3 is the agent's socket, and the program
+ * to execute is close-on-exec. */
 static int arrange_fds(struct jail_init *in, int *exec_fd)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -319,7 +328,9 @@ static int arrange_fds(struct jail_init *in, int *exec_fd)
 static int become_agent(int exec_fd)
 {
     static const char *const argv[] = { "envd", NULL };
-    static const char *const envp[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    static const char *const envp[] = {
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL
+    };
     char *av[ARRAY_LEN(argv)], *ev[ARRAY_LEN(envp)];
 
     memcpy(av, argv, sizeof argv);

@@ -18,7 +18,8 @@
 
 #define CPU_PERIOD_US 100000u
 
-static const char *const v1_name[CGROUP_V1_N] = { "memory", "cpu", "cpuacct", "pids", "freezer" };
+static const char *const v1_name[CGROUP_V1_N] = { "memory", "cpu", "cpuacct", "pids",
+                                                  "freezer" };
 
 /* A directory fd of `path` if it lies on a file system of that type, else -1. */
 static int open_mount(const char *path, long magic)
@@ -161,16 +162,19 @@ static uint64_t quota_us(const struct cgroup_limits *l)
     return (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000;
 }
 
-static int limit_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l, struct err *e)
+static int limit_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l,
+                    struct err *e)
 {
     const struct setting memory[] = {
         { "memory.max", l->memory_bytes, true },
-        { "memory.swap.max", 0, false }, /* absent where the kernel has no swap accounting: then no swap */
+        { "memory.swap.max", 0,
+          false }, /* absent where the kernel has no swap accounting: then no swap */
         { "memory.low", l->memory_low_bytes, false },
     };
     const struct setting pids[] = { { "pids.max", l->pids, true } };
     /* The kernel's own conversion of shares (2..262144) to weight (1..10000). */
-    uint64_t weight = 1 + ((uint64_t)(l->cpu_shares < 2 ? 2 : l->cpu_shares) - 2) * 9999 / 262142;
+    uint64_t weight =
+        1 + ((uint64_t)(l->cpu_shares < 2 ? 2 : l->cpu_shares) - 2) * 9999 / 262142;
     const struct setting cpu[] = { { "cpu.weight", weight, false } };
 
     if (h->v2_memory && apply(dir_fd, memory, ARRAY_LEN(memory), e) < 0)
@@ -179,7 +183,8 @@ static int limit_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup
         return -e->code;
     if (h->v2_cpu) {
         char text[48];
-        (void)snprintf(text, sizeof text, "%llu %u", (unsigned long long)quota_us(l), CPU_PERIOD_US);
+        (void)snprintf(text, sizeof text, "%llu %u", (unsigned long long)quota_us(l),
+                       CPU_PERIOD_US);
         int rc = task_write_file(dir_fd, "cpu.max", text);
         if (rc < 0)
             return err_set(e, -rc, "set cpu.max to %s", text);
@@ -193,7 +198,8 @@ static int limit_v1(const struct cgroup_host *h, enum cgroup_v1 which, int dir_f
 {
     const struct setting memory[] = {
         { "memory.limit_in_bytes", l->memory_bytes, true },
-        { "memory.memsw.limit_in_bytes", l->memory_bytes, false }, /* absent without swap accounting */
+        { "memory.memsw.limit_in_bytes", l->memory_bytes,
+          false }, /* absent without swap accounting */
         { "memory.swappiness", 0, false },
         { "memory.soft_limit_in_bytes", l->memory_low_bytes, false },
     };
@@ -213,7 +219,8 @@ static int limit_v1(const struct cgroup_host *h, enum cgroup_v1 which, int dir_f
     return 0;
 }
 
-/* Hierarchies in which a sandbox gets a group: those that have a duty. On a hybrid host v1's freezer has none. */
+/* Hierarchies in which a sandbox gets a group: those that have a duty. On a hybrid host v1's
+ * freezer has none. */
 static bool v1_used(const struct cgroup_host *h, enum cgroup_v1 which)
 {
     if (h->v1_fd[which] < 0)
@@ -235,7 +242,7 @@ static bool v1_used(const struct cgroup_host *h, enum cgroup_v1 which)
     return false;
 }
 
-/* Co-mounted controllers (cpu,cpuacct) share a directory: then the second mkdir finds it there. */
+/* Co-mounted controllers (cpu,cpuacct) share a directory: then the second mkdir finds it. */
 static int make_group(int parent_fd, const char *id, bool may_exist, struct err *e)
 {
     if (mkdirat(parent_fd, id, 0755) < 0 && !(may_exist && errno == EEXIST))
@@ -244,8 +251,8 @@ static int make_group(int parent_fd, const char *id, bool may_exist, struct err 
     return fd < 0 ? err_set(e, errno, "open cgroup '%s'", id) : fd;
 }
 
-static int create_all(const struct cgroup_host *h, const char *id, const struct cgroup_limits *l,
-                      struct err *e)
+static int create_all(const struct cgroup_host *h, const char *id,
+                      const struct cgroup_limits *l, struct err *e)
 {
     if (h->v2_fd >= 0) {
         AUTO_CLOSE int fd = make_group(h->v2_fd, id, false, e);
@@ -339,9 +346,12 @@ void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGRO
         fds[CGROUP_FILE_KILL] = open_file(v2, id, "box/cgroup.kill", O_WRONLY);
     } else {
         fds[CGROUP_FILE_KILL] = -1;
-        fds[CGROUP_FILE_FREEZE] = open_file(h->v1_fd[CGROUP_V1_FREEZER], id, "freezer.state", O_WRONLY);
-        fds[CGROUP_FILE_EVENTS] = open_file(h->v1_fd[CGROUP_V1_FREEZER], id, "freezer.state", O_RDONLY);
-        fds[CGROUP_FILE_CPU] = open_file(h->v1_fd[CGROUP_V1_CPUACCT], id, "cpuacct.usage", O_RDONLY);
+        fds[CGROUP_FILE_FREEZE] =
+            open_file(h->v1_fd[CGROUP_V1_FREEZER], id, "freezer.state", O_WRONLY);
+        fds[CGROUP_FILE_EVENTS] =
+            open_file(h->v1_fd[CGROUP_V1_FREEZER], id, "freezer.state", O_RDONLY);
+        fds[CGROUP_FILE_CPU] =
+            open_file(h->v1_fd[CGROUP_V1_CPUACCT], id, "cpuacct.usage", O_RDONLY);
     }
     if (h->v2_memory) {
         fds[CGROUP_FILE_MEMORY] = open_file(v2, id, "memory.current", O_RDONLY);
@@ -352,18 +362,22 @@ void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGRO
         fds[CGROUP_FILE_PEAK] = open_file(memory, id, "memory.max_usage_in_bytes", O_RDONLY);
         fds[CGROUP_FILE_OOM] = open_file(memory, id, "memory.oom_control", O_RDONLY);
     }
-    fds[CGROUP_FILE_PIDS] = open_file(h->v2_pids ? v2 : h->v1_fd[CGROUP_V1_PIDS], id, "pids.current", O_RDONLY);
+    fds[CGROUP_FILE_PIDS] =
+        open_file(h->v2_pids ? v2 : h->v1_fd[CGROUP_V1_PIDS], id, "pids.current", O_RDONLY);
 }
 
-/* v1 has no kill file: read the list and signal, until a pass finds nobody new. The pids come from the kernel and belong to the
- * sandbox; a pid that is reused between the two calls is in no group of ours with a probability that this loop accepts, since the
- * group's own pid namespace dies with its init, which the warden kills through a pidfd first. */
+/* v1 has no kill file: read the list and signal, until a pass finds nobody new. The pids come
+ * from the kernel and belong to the sandbox; a pid that is reused between the two calls is in
+ * no group of ours with a probability that this loop accepts, since the group's own pid
+ * namespace dies with its init, which the warden kills through a pidfd first. */
 static int kill_v1(int parent_fd, const char *id)
 {
     char path[96];
 
     (void)snprintf(path, sizeof path, "%s/freezer.state", id);
-    (void)task_write_file(parent_fd, path, "THAWED"); /* a frozen process does not die; other hierarchies lack the file */
+    (void)task_write_file(
+        parent_fd, path,
+        "THAWED"); /* a frozen process does not die; other hierarchies lack the file */
     (void)snprintf(path, sizeof path, "%s/cgroup.procs", id);
     for (int pass = 0; pass < 8; pass++) {
         AUTO_CLOSE int fd = openat(parent_fd, path, O_RDONLY | O_CLOEXEC);
@@ -392,7 +406,8 @@ int cgroup_kill(const struct cgroup_host *h, const char *id)
         int rc = task_write_file(h->v2_fd, path, "1");
         if (rc == 0)
             return 0;
-        (void)snprintf(path, sizeof path, "%s/box", id); /* before Linux 5.14 there is no cgroup.kill */
+        (void)snprintf(path, sizeof path, "%s/box",
+                       id); /* before Linux 5.14 there is no cgroup.kill */
         return kill_v1(h->v2_fd, path);
     }
     return kill_v1(h->v1_fd[CGROUP_V1_FREEZER], id);

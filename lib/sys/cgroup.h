@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup: one group per sandbox on whatever the host has: v1, v2 or both ("hybrid").
  *
- * Layout, per hierarchy: <mount>/<parent>/<sandbox id>. On v2 the group has two children: `box` (the sandbox's processes, the
- * one that is frozen) and `mon` (its monitor), so that the limits of the group hold for both and freezing stops only the first. On v1
- * memory, cpu and pids hold both; the freezer group holds the sandbox only.
- * Each duty goes to the hierarchy that can do it (spec jail §E): birth, kill and freeze to v2 where it is mounted, even without
- * controllers; each limit to the controller of v2 if it is there, else of v1. A host that can enforce no memory, cpu or pids
- * limit is refused: a limit that is not in force must not be promised.
- * Files: kernel doc admin-guide/cgroup-v2.rst and cgroup-v1/. Seed: R61..R67. */
+ * Layout, per hierarchy: <mount>/<parent>/<sandbox id>. On v2 the group has two children: `box`
+ * (the sandbox's processes, the one that is frozen) and `mon` (its monitor), so that the limits
+ * of the group hold for both and freezing stops only the first. On v1 memory, cpu and pids hold
+ * both; the freezer group holds the sandbox only. Each duty goes to the hierarchy that can do
+ * it (spec jail §E): birth, kill and freeze to v2 where it is mounted, even without
+ * controllers; each limit to the controller of v2 if it is there, else of v1. A host that can
+ * enforce no memory, cpu or pids limit is refused: a limit that is not in force must not be
+ * promised. Files: kernel doc admin-guide/cgroup-v2.rst and cgroup-v1/. Seed: R61..R67. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,11 +16,18 @@
 
 #include "base/err.h"
 
-enum cgroup_v1 { CGROUP_V1_MEMORY, CGROUP_V1_CPU, CGROUP_V1_CPUACCT, CGROUP_V1_PIDS, CGROUP_V1_FREEZER, CGROUP_V1_N };
+enum cgroup_v1 {
+    CGROUP_V1_MEMORY,
+    CGROUP_V1_CPU,
+    CGROUP_V1_CPUACCT,
+    CGROUP_V1_PIDS,
+    CGROUP_V1_FREEZER,
+    CGROUP_V1_N
+};
 
 struct cgroup_host {
-    int v2_fd;               /* our parent directory in v2, or -1 */
-    int v1_fd[CGROUP_V1_N];  /* our parent directories in v1, or -1 */
+    int v2_fd;                       /* our parent directory in v2, or -1 */
+    int v1_fd[CGROUP_V1_N];          /* our parent directories in v1, or -1 */
     bool v2_memory, v2_cpu, v2_pids; /* controllers that v2 gives us */
 };
 
@@ -31,40 +39,48 @@ struct cgroup_limits {
     uint32_t pids;
 };
 
-/* The control files that a monitor gets to hold; -1 where the host has none. The descriptors are the holder's. */
+/* The control files that a monitor gets to hold; -1 where the host has none. The descriptors
+ * are the holder's. */
 enum cgroup_file {
-    CGROUP_FILE_FREEZE,  /* write "1"/"0" (v2) or "FROZEN"/"THAWED" (v1) */
-    CGROUP_FILE_EVENTS,  /* cgroup.events (v2, "frozen 1") or freezer.state (v1, "FROZEN") */
-    CGROUP_FILE_MEMORY,  /* bytes now */
-    CGROUP_FILE_PEAK,    /* most bytes ever */
-    CGROUP_FILE_CPU,     /* cpu.stat ("usage_usec N") or cpuacct.usage (ns) */
+    CGROUP_FILE_FREEZE, /* write "1"/"0" (v2) or "FROZEN"/"THAWED" (v1) */
+    CGROUP_FILE_EVENTS, /* cgroup.events (v2, "frozen 1") or freezer.state (v1, "FROZEN") */
+    CGROUP_FILE_MEMORY, /* bytes now */
+    CGROUP_FILE_PEAK,   /* most bytes ever */
+    CGROUP_FILE_CPU,    /* cpu.stat ("usage_usec N") or cpuacct.usage (ns) */
     CGROUP_FILE_PIDS,
-    CGROUP_FILE_OOM,     /* memory.events ("oom_kill N") or memory.oom_control ("oom_kill N") */
-    CGROUP_FILE_KILL,    /* v2: write "1" and every process of the sandbox (not its monitor) is killed */
+    CGROUP_FILE_OOM,  /* memory.events ("oom_kill N") or memory.oom_control ("oom_kill N") */
+    CGROUP_FILE_KILL, /* v2: write "1" and every process of the sandbox (not its monitor) is
+                         killed */
     CGROUP_FILE_N
 };
 
-/* Finds the hierarchies at their standard places under /sys/fs/cgroup, makes `parent` in each and switches controllers on.
- * 0, or -errno with *e saying which limit cannot be enforced here. */
+/* Finds the hierarchies at their standard places under /sys/fs/cgroup, makes `parent` in each
+ * and switches controllers on. 0, or -errno with *e saying which limit cannot be enforced. */
 int cgroup_host_open(struct cgroup_host *h, const char *parent, struct err *e);
 void cgroup_host_close(struct cgroup_host *h);
 /* "v2", "v1" or "hybrid": for doctor and reports. */
 const char *cgroup_host_kind(const struct cgroup_host *h);
 
-/* Makes the groups of `id` and writes the limits, before anything is in them. On failure nothing of it stays. */
-int cgroup_create(const struct cgroup_host *h, const char *id, const struct cgroup_limits *l, struct err *e);
-/* The directory that a child is to be born in (CLONE_INTO_CGROUP): an fd, or -1 if there is no v2. */
+/* Makes the groups of `id` and writes the limits, before anything is in them. On failure
+ * nothing of it stays. */
+int cgroup_create(const struct cgroup_host *h, const char *id, const struct cgroup_limits *l,
+                  struct err *e);
+/* The directory that a child is to be born in (CLONE_INTO_CGROUP): an fd, or -1 if there is no
+ * v2. */
 int cgroup_open_box(const struct cgroup_host *h, const char *id);
 /* Puts a process into all groups of the sandbox (v1; and v2 `box` unless it was born there). */
-int cgroup_enter(const struct cgroup_host *h, const char *id, pid_t pid, bool born_in_box, struct err *e);
+int cgroup_enter(const struct cgroup_host *h, const char *id, pid_t pid, bool born_in_box,
+                 struct err *e);
 /* Takes the monitor out of the part that is frozen. */
 int cgroup_move_monitor(const struct cgroup_host *h, const char *id, pid_t pid, struct err *e);
 void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGROUP_FILE_N]);
-/* Sends SIGKILL to every process in the groups, also frozen ones. 0, -ENOENT or another -errno. */
+/* Sends SIGKILL to every process in the groups, also frozen ones. 0 or -errno. */
 int cgroup_kill(const struct cgroup_host *h, const char *id);
-/* Removes the groups. 0 (also if there are none), or -EBUSY while processes are still dying: try again. */
+/* Removes the groups. 0 (also if there are none), or -EBUSY while processes are still dying:
+ * try again. */
 int cgroup_remove(const struct cgroup_host *h, const char *id);
-/* Calls fn for each group name below our parent, in any hierarchy (a name may come several times). For sweeps at start. */
+/* Calls fn for each group name below our parent, in any hierarchy (a name may come several
+ * times). For sweeps at start. */
 void cgroup_each(const struct cgroup_host *h, void (*fn)(const char *id, void *arg), void *arg);
 /* Removes the parents themselves, if they are empty. */
 void cgroup_host_remove(struct cgroup_host *h, const char *parent);

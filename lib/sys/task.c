@@ -100,7 +100,7 @@ int task_set_ids(uid_t uid, gid_t gid, struct err *e)
         return err_set(e, errno, "set gid %u", gid);
     if (setresuid(uid, uid, uid) < 0)
         return err_set(e, errno, "set uid %u", uid);
-    /* setfsuid cannot report failure, so the state is read back (see bubblewrap and isolate). */
+    /* setfsuid cannot report failure, so the state is read back (as bubblewrap does). */
     if (getresuid(&ru, &eu, &su) < 0 || getresgid(&rg, &eg, &sg) < 0)
         return err_set(e, errno, "read the ids back");
     if (ru != uid || eu != uid || su != uid || rg != gid || eg != gid || sg != gid ||

@@ -25,21 +25,34 @@
 #include "jail/init.h"
 #include "sys/task.h"
 
-/* The sandbox has the ids 0..65534 of our range; the last one is ours, and no process of the sandbox can take it. */
+/* The sandbox has the ids 0..65534 of our range; the last one is ours, and no process of the
+ * sandbox can take it. */
 #define SANDBOX_IDS "0 0 65535\n"
 #define MONITOR_ID  65535u
 #define READY_MS    8000
 
 static const struct jail_steps steps = {
-    .mount_private = STEP_MOUNT_PRIVATE, .root_tmpfs = STEP_ROOT_TMPFS, .lower = STEP_LOWER,
-    .overlay = STEP_OVERLAY, .proc = STEP_PROC, .dev = STEP_DEV, .sys = STEP_SYS, .run = STEP_RUN,
-    .mask = STEP_MASK, .pivot = STEP_PIVOT, .cgroup_ns = STEP_CGROUP_NS, .rlimits = STEP_RLIMITS,
-    .caps = STEP_CAPS, .no_new_privs = STEP_NO_NEW_PRIVS, .seccomp = STEP_SECCOMP,
+    .mount_private = STEP_MOUNT_PRIVATE,
+    .root_tmpfs = STEP_ROOT_TMPFS,
+    .lower = STEP_LOWER,
+    .overlay = STEP_OVERLAY,
+    .proc = STEP_PROC,
+    .dev = STEP_DEV,
+    .sys = STEP_SYS,
+    .run = STEP_RUN,
+    .mask = STEP_MASK,
+    .pivot = STEP_PIVOT,
+    .cgroup_ns = STEP_CGROUP_NS,
+    .rlimits = STEP_RLIMITS,
+    .caps = STEP_CAPS,
+    .no_new_privs = STEP_NO_NEW_PRIVS,
+    .seccomp = STEP_SECCOMP,
     .agent_exec = STEP_AGENT_EXEC,
 };
 
-/* A network of its own with nothing but lo. The namespace belongs to our user namespace, not to the sandbox's: root inside can neither
- * configure it nor open raw sockets in it. We stay in it for good; that is how CONNECT gets its sockets. */
+/* A network of its own with nothing but lo. The namespace belongs to our user namespace, not to
+ * the sandbox's: root inside can neither configure it nor open raw sockets in it. We stay in it
+ * for good; that is how CONNECT gets its sockets. */
 static int make_network(void)
 {
     struct ifreq ifr = { .ifr_name = "lo" };
@@ -52,14 +65,16 @@ static int make_network(void)
     ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
     if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
         return -errno;
-    /* Root inside has no capability over this namespace, so low ports are opened by a setting of the namespace. */
+    /* Root inside has no capability over this namespace, so low ports are opened by a setting
+     * of the namespace. */
     int rc = task_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     if (rc == 0)
         rc = task_write_file(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", "0 65534");
     return rc;
 }
 
-/* envd's listening socket exists before envd: a connection made at once waits in its queue, so nobody has to poll for readiness. */
+/* envd's listening socket exists before envd: a connection made at once waits in its queue, so
+ * nobody has to poll for readiness. */
 static int open_agent_socket(int *out)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(MONITOR_AGENT_PORT) };
@@ -68,13 +83,15 @@ static int open_agent_socket(int *out)
 
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(s, (const struct sockaddr *)&a, sizeof a) < 0 || listen(s, JAILMON_AGENT_BACKLOG) < 0)
+        bind(s, (const struct sockaddr *)&a, sizeof a) < 0 ||
+        listen(s, JAILMON_AGENT_BACKLOG) < 0)
         return -errno;
     *out = fd_steal(&s);
     return 0;
 }
 
-static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd, int agent_socket)
+static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd,
+                               int agent_socket)
 {
     struct jail_init in = {
         .lower_fd = JAILMON_FD_LOWER,
@@ -93,12 +110,14 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
 
     if (read(go_fd, &go, 1) != 1) /* end of file: the monitor is gone before it began */
         _exit(1);
-    int rc = task_set_ids(0, 0, &e); /* so far we are "nobody": no id was mapped when we were born */
+    int rc =
+        task_set_ids(0, 0, &e); /* so far we are "nobody": no id was mapped when we were born */
     if (rc == 0)
         rc = jail_init_run(&in, &steps, &step);
     failed.step = step;
     failed.error = -rc;
-    (void)ipc_send(in.report_fd, &failed, sizeof failed, NULL, 0); /* nobody else is left to tell */
+    (void)ipc_send(in.report_fd, &failed, sizeof failed, NULL,
+                   0); /* nobody else is left to tell */
     _exit(1);
 }
 
@@ -109,7 +128,8 @@ static int write_map(pid_t pid, const char *file)
     return task_write_file(AT_FDCWD, path, SANDBOX_IDS);
 }
 
-/* Reads init's messages until end of file, which is execve's doing (the socket is close-on-exec). */
+/* Reads init's messages until end of file, which is execve's doing (the socket is
+ * close-on-exec). */
 static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step)
 {
     for (;;) {
@@ -188,15 +208,18 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
 static int empty_root(void)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("empty", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0,nr_inodes=2,mode=0555") < 0)
+        mount("empty", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=0,nr_inodes=2,mode=0555") < 0)
         return -errno;
     if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return -errno;
-    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+    if (mount(NULL, "/", NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return -errno;
-    return open("/proc", O_PATH | O_CLOEXEC) >= 0 ? -EPERM : 0; /* proof: nothing is left to open */
+    return open("/proc", O_PATH | O_CLOEXEC) >= 0 ? -EPERM
+                                                  : 0; /* proof: nothing is left to open */
 }
 
 int drop_everything(enum sandbox_step *step)

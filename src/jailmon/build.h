@@ -8,13 +8,14 @@
 
 struct sandbox {
     struct jailmon_start start;
-    pid_t init_pid;   /* as the host sees it */
-    int init_pidfd;   /* owned */
-    int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */
+    pid_t init_pid; /* as the host sees it */
+    int init_pidfd; /* owned */
+    int layer_fd;   /* O_PATH of the writable layer, owned; for statfs only */
 };
 
-/* Namespaces, agent socket, init, its id map; waits until envd has been executed. On failure *step names the step and -errno is returned;
- * the caller exits, which ends whatever stands. `forked` is called once init exists. */
+/* Namespaces, agent socket, init, its id map; waits until envd has been executed. On failure
+ * *step names the step and -errno is returned; the caller exits, which ends whatever stands.
+ * `forked` is called once init exists. */
 int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *step);
 
 /* Empty root, own uid, no capabilities, no_new_privs, system call filter; each proved. */

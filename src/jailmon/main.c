@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jailmon: builds one sandbox, drops everything, supervises it. Started by the warden only (ipc/jailmon_proto.h). */
+/* jailmon: builds one sandbox, drops everything, supervises it. Started by the warden only
+ * (ipc/jailmon_proto.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,10 +16,12 @@
 
 #define LISTEN_BACKLOG 16
 
-static void report(enum jailmon_event event, enum sandbox_step step, int error, enum sandbox_cause cause)
+static void report(enum jailmon_event event, enum sandbox_step step, int error,
+                   enum sandbox_cause cause)
 {
     struct jailmon_report r = { event, step, error, cause };
-    (void)ipc_send(JAILMON_FD_WARDEN, &r, sizeof r, NULL, 0); /* a warden that is gone needs no report */
+    (void)ipc_send(JAILMON_FD_WARDEN, &r, sizeof r, NULL,
+                   0); /* a warden that is gone needs no report */
 }
 
 static void report_forked(void)
@@ -47,7 +50,8 @@ int main(int argc, char **argv)
 
     (void)argv;
     if (argc > 1 || fcntl(JAILMON_FD_WARDEN, F_GETFD) < 0) {
-        (void)fprintf(stderr, "jailmon %s: started by the warden, not by hand; see jailmon(8)\n",
+        (void)fprintf(stderr,
+                      "jailmon %s: started by the warden, not by hand; see jailmon(8)\n",
                       FIREBREAK_VERSION);
         return 2;
     }

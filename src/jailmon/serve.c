@@ -65,7 +65,8 @@ int serve_prepare(int *epoll_fd, int *timer_fd)
 
 static int arm(struct server *v, uint64_t deadline_ns)
 {
-    uint64_t ns = deadline_ns > 0 ? deadline_ns : 1; /* 0 would disarm; the past fires at once */
+    uint64_t ns =
+        deadline_ns > 0 ? deadline_ns : 1; /* 0 would disarm; the past fires at once */
     struct itimerspec t = { .it_value = { (time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S) } };
 
     if (timerfd_settime(v->timer_fd, TFD_TIMER_ABSTIME, &t, NULL) < 0)
@@ -87,7 +88,8 @@ static struct str read_file(enum cgroup_file f, char *text, size_t cap)
     return (struct str){ text, n > 0 ? (size_t)n : 0 };
 }
 
-/* The number after `key` and a blank in a file of lines, or the number that the first line is if key is empty; 0 if there is none. */
+/* The number after `key` and a blank in a file of lines, or the number that the first line is
+ * if key is empty; 0 if there is none. */
 static uint64_t read_number(enum cgroup_file f, const char *key)
 {
     char text[4096];
@@ -118,8 +120,8 @@ static bool is_frozen(const struct server *v)
 
 static int set_frozen(struct server *v, bool frozen)
 {
-    const char *word = v->sandbox->start.freezer_v1 ? (frozen ? "FROZEN" : "THAWED")
-                                                    : (frozen ? "1" : "0");
+    const char *word =
+        v->sandbox->start.freezer_v1 ? (frozen ? "FROZEN" : "THAWED") : (frozen ? "1" : "0");
     for (int i = 0; i < FREEZE_TRIES; i++) {
         /* v1 may stop half-way and wants to be told again; v2 does not mind. */
         if (pwrite(cgroup_fd(CGROUP_FILE_FREEZE), word, strlen(word), 0) < 0)
@@ -173,7 +175,8 @@ static int connect_to(const struct sockaddr *a, socklen_t n, int family)
 static int connect_port(uint32_t port)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6,
+                               .sin6_port = htons((uint16_t)port),
                                .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 
     if (port == 0 || port > UINT16_MAX)
@@ -251,7 +254,8 @@ static void on_listen(struct server *v)
         return; /* it went again */
     while (i < MAX_CLIENTS && v->client[i] >= 0)
         i++;
-    if (i == MAX_CLIENTS) { /* an API that died leaves end of file behind; one that did not is replaced */
+    if (i == MAX_CLIENTS) { /* an API that died leaves end of file behind; one that did not is
+                               replaced */
         i = v->next_victim++ % MAX_CLIENTS;
         drop_client(v, i);
     }
@@ -266,7 +270,8 @@ static void on_init_exit(struct server *v)
     bool killed = waitid(P_PIDFD, (id_t)v->sandbox->init_pidfd, &info, WEXITED) == 0 &&
                   info.si_code == CLD_KILLED;
 
-    end(v, killed && read_number(CGROUP_FILE_OOM, "oom_kill") > 0 ? CAUSE_OOM : CAUSE_AGENT_EXIT);
+    end(v,
+        killed && read_number(CGROUP_FILE_OOM, "oom_kill") > 0 ? CAUSE_OOM : CAUSE_AGENT_EXIT);
 }
 
 static void on_event(struct server *v, uint32_t tag)
@@ -277,12 +282,13 @@ static void on_event(struct server *v, uint32_t tag)
         end(v, CAUSE_TIMEOUT);
     else if (tag == TAG_INIT)
         on_init_exit(v);
-    else if (tag >= TAG_CLIENT && tag < TAG_CLIENT + MAX_CLIENTS && v->client[tag - TAG_CLIENT] >= 0)
+    else if (tag >= TAG_CLIENT && tag < TAG_CLIENT + MAX_CLIENTS &&
+             v->client[tag - TAG_CLIENT] >= 0)
         on_client(v, tag - TAG_CLIENT);
 }
 
-/* What is frozen on v1 cannot die; on v2 one write kills all. Where it cannot be done here, the kernel does it when we exit
- * (init's parent-death signal, then its pid namespace). */
+/* What is frozen on v1 cannot die; on v2 one write kills all. Where it cannot be done here, the
+ * kernel does it when we exit (init's parent-death signal, then its pid namespace). */
 static void kill_all(struct server *v)
 {
     if (v->frozen && v->sandbox->start.freezer_v1)
@@ -301,7 +307,8 @@ enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd)
 
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         v.client[i] = -1;
-    if (watch(epoll_fd, JAILMON_FD_LISTEN, TAG_LISTEN) < 0 || watch(epoll_fd, timer_fd, TAG_TIMER) < 0 ||
+    if (watch(epoll_fd, JAILMON_FD_LISTEN, TAG_LISTEN) < 0 ||
+        watch(epoll_fd, timer_fd, TAG_TIMER) < 0 ||
         watch(epoll_fd, s->init_pidfd, TAG_INIT) < 0 || arm(&v, s->start.deadline_ns) < 0)
         end(&v, CAUSE_START_FAILED);
     while (!v.ended) {

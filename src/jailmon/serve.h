@@ -7,5 +7,6 @@
 /* Must run before the privileges go: makes the epoll instance and the timer. */
 int serve_prepare(int *epoll_fd, int *timer_fd);
 
-/* Serves until the sandbox ends; returns why. Never fails: what cannot be served is answered with its error. */
+/* Serves until the sandbox ends; returns why. Never fails: what cannot be served is answered
+ * with its error. */
 enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd);

@@ -27,8 +27,9 @@ static void digest_text(const struct image_digest *d, char out[DIGEST_TEXT])
     out[DIGEST_TEXT - 1] = 0;
 }
 
-/* Moving a process between v1 groups takes a lock whose idle cost is some 11 ms; this switch makes it cheap, for the whole host and
- * until it reboots (spec jail §C). Where the kernel lacks it, starts are slower and nothing else. */
+/* Moving a process between v1 groups takes a lock whose idle cost is some 11 ms; this switch
+ * makes it cheap, for the whole host and until it reboots (spec jail §C). Where the kernel
+ * lacks it, starts are slower and nothing else. */
 static void favour_moves(const char *at)
 {
     bool on = mount("none", at, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -38,7 +39,8 @@ static void favour_moves(const char *at)
     log_info("cgroup_favordynmods", "on=%d", on);
 }
 
-/* Images are mounted in a mount namespace of our own: the host's mount table never shows them, and they go with us. */
+/* Images are mounted in a mount namespace of our own: the host's mount table never shows them,
+ * and they go with us. */
 int images_prepare(struct app *a, struct err *e)
 {
     char dir[256];
@@ -52,7 +54,8 @@ int images_prepare(struct app *a, struct err *e)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return err_set(e, errno, "make mounts private");
     favour_moves(dir);
-    if (mount("firebreak", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=32m,nr_inodes=256,mode=0700") < 0)
+    if (mount("firebreak", dir, "tmpfs", MS_NOSUID | MS_NODEV,
+              "size=32m,nr_inodes=256,mode=0700") < 0)
         return err_set(e, errno, "mount a tmpfs on '%s'", dir);
     if (mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0)
         return err_set(e, errno, "make '%s' private", dir);
@@ -60,7 +63,7 @@ int images_prepare(struct app *a, struct err *e)
     return a->images_fd < 0 ? err_set(e, errno, "open '%s'", dir) : 0;
 }
 
-/* The image file: named by its digest in a directory that is ours, and root's alone to write. */
+/* The image file: named by its digest in a directory that is ours, and root's to write. */
 static int open_image(struct app *a, const struct image_digest *d)
 {
     char name[DIGEST_TEXT + 8];
@@ -77,7 +80,8 @@ static int open_image(struct app *a, const struct image_digest *d)
     return fd_steal(&fd);
 }
 
-/* erofs from a block device, for kernels before 6.12. The device frees itself with the last mount. */
+/* erofs from a block device, for kernels before 6.12. The device frees itself with the last
+ * mount. */
 static int open_loop(int image_fd, char source[32])
 {
     struct loop_config config = { .fd = (uint32_t)image_fd,
@@ -110,7 +114,8 @@ static int try_mount(const char *source)
         syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
         syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return -errno;
-    long m = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    long m = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     return m < 0 ? -errno : (int)m;
 }
 
@@ -200,7 +205,8 @@ static int find_image(struct app *a, const struct image_digest *d, struct image 
 
 static int clone_tree(int from_fd, const struct mount_attr *attr)
 {
-    long fd = syscall(SYS_open_tree, from_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    long fd = syscall(SYS_open_tree, from_fd, "",
+                      AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (fd < 0)
         return -errno;
     AUTO_CLOSE int tree = (int)fd;
@@ -211,7 +217,8 @@ static int clone_tree(int from_fd, const struct mount_attr *attr)
 
 int image_clone(struct app *a, const struct image_digest *digest, int userns_fd)
 {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY |
+                                           MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                                .userns_fd = (unsigned long long)userns_fd };
     struct image *im;
     int rc = find_image(a, digest, &im);
@@ -230,12 +237,13 @@ static ssize_t copy_chunk(int from, int to)
     return w == n ? n : w < 0 ? -errno : -ENOSPC;
 }
 
-/* One copy of envd in our own tmpfs serves every sandbox: a sandbox's mount table then shows nothing of the host's disks, and replacing
- * the file on the host does not change what runs. */
+/* One copy of envd in our own tmpfs serves every sandbox: a sandbox's mount table then shows
+ * nothing of the host's disks, and replacing the file on the host does not change what runs. */
 int agent_load(struct app *a, struct err *e)
 {
     AUTO_CLOSE int from = open(a->opt.envd_path, O_RDONLY | O_CLOEXEC);
-    AUTO_CLOSE int to = openat(a->images_fd, "envd", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
+    AUTO_CLOSE int to =
+        openat(a->images_fd, "envd", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0555);
     struct stat st;
 
     if (from < 0 || to < 0 || fstat(from, &st) < 0)
@@ -255,6 +263,7 @@ int agent_load(struct app *a, struct err *e)
 
 int agent_clone(struct app *a)
 {
-    const struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+    const struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                                 MOUNT_ATTR_NODEV };
     return clone_tree(a->agent_fd, &attr);
 }

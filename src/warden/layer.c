@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layer: the overlay of one sandbox made by the warden, for kernels whose tmpfs has no user xattrs (before Linux 6.6): there an overlay that was mounted
- * inside a user namespace cannot mark a directory as opaque, and removing one breaks. Elsewhere init mounts its overlay itself, without any
- * privilege on the host, which is better (ADR 0010). */
+/* layer: the overlay of one sandbox made by the warden, for kernels whose tmpfs has no user
+ * xattrs (before Linux 6.6): there an overlay that was mounted inside a user namespace cannot
+ * mark a directory as opaque, and removing one breaks. Elsewhere init mounts its overlay
+ * itself, without any privilege on the host, which is better (ADR 0010). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,7 +64,8 @@ bool layer_needed(void)
 /* The directories of the layers; the upper one belongs to the sandbox's root. */
 static int fill(const struct app *a, const struct slot *s, int dir, int lower_fd)
 {
-    if (mkdirat(dir, "lower", 0755) < 0 || mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0755) < 0)
+    if (mkdirat(dir, "lower", 0755) < 0 || mkdirat(dir, "upper", 0755) < 0 ||
+        mkdirat(dir, "work", 0755) < 0)
         return -errno;
     if (fchownat(dir, "upper", table_uid(a, s), table_uid(a, s), AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
@@ -74,7 +76,9 @@ static int fill(const struct app *a, const struct slot *s, int dir, int lower_fd
 
 static int make_overlay(int dir)
 {
-    static const char *const part[][2] = { { "lowerdir", "lower" }, { "upperdir", "upper" }, { "workdir", "work" } };
+    static const char *const part[][2] = { { "lowerdir", "lower" },
+                                           { "upperdir", "upper" },
+                                           { "workdir", "work" } };
     AUTO_CLOSE int fs = open_fs("overlay");
     char path[64];
 
@@ -89,7 +93,8 @@ static int make_overlay(int dir)
     return create(fs);
 }
 
-static int make_in(struct app *a, const struct slot *s, const char *name, int lower_fd, int *layer_fd)
+static int make_in(struct app *a, const struct slot *s, const char *name, int lower_fd,
+                   int *layer_fd)
 {
     AUTO_CLOSE int m = make_tmpfs(s->rec.limits.disk_bytes, s->rec.limits.disk_inodes);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* warden: the one privileged process. Allocates uid ranges and cgroups, mounts template images, clones monitors, kills. Parses no text but
- * its own command line, uses no network, resolves no path of a peer. */
+/* warden: the one privileged process. Allocates uid ranges and cgroups, mounts template images,
+ * clones monitors, kills. Parses no text but its own command line, uses no network, resolves no
+ * path of a peer. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -29,9 +30,11 @@
  * DAC_OVERRIDE   state directories that an operator made with other modes, cgroup files */
 #define CAPS                                                                                   \
     ((1ULL << CAP_SYS_ADMIN) | (1ULL << CAP_SETUID) | (1ULL << CAP_SETGID) |                   \
-     (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) | (1ULL << CAP_CHOWN) | (1ULL << CAP_DAC_OVERRIDE))
+     (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) | (1ULL << CAP_CHOWN) |                     \
+     (1ULL << CAP_DAC_OVERRIDE))
 
-/* An overlay acts on its upper layer with the rights of whoever mounted it: where that is us (layer.c), as the owner of any file there. */
+/* An overlay acts on its upper layer with the rights of whoever mounted it: where that is us
+ * (layer.c), as the owner of any file there. */
 #define LAYER_CAPS ((1ULL << CAP_FOWNER) | (1ULL << CAP_FSETID))
 
 static const char usage[] =
@@ -55,7 +58,8 @@ struct flag {
     uint64_t min, max;
 };
 
-static int take_flag(const struct flag *f, size_t n, const char *name, const char *value, struct err *e)
+static int take_flag(const struct flag *f, size_t n, const char *name, const char *value,
+                     struct err *e)
 {
     uint64_t v;
 
@@ -96,7 +100,8 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
             o->stop_all = true;
             continue;
         }
-        if (take_flag(flags, ARRAY_LEN(flags), argv[i], i + 1 < argc ? argv[i + 1] : NULL, e) < 0)
+        if (take_flag(flags, ARRAY_LEN(flags), argv[i], i + 1 < argc ? argv[i + 1] : NULL, e) <
+            0)
             return -e->code;
         i++;
     }
@@ -104,13 +109,16 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
         if (flags[i].text && !*flags[i].text)
             return err_say(e, EINVAL, "%s is missing", flags[i].name);
     for (const char *p = o->instance; *p; p++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || (*p == '-' && p > o->instance)) ||
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
+              (*p == '-' && p > o->instance)) ||
             p - o->instance >= (int)INSTANCE_NAME_MAX)
-            return err_say(e, EINVAL, "--instance must be 1 to %u characters of a-z, 0-9 and -", INSTANCE_NAME_MAX);
+            return err_say(e, EINVAL, "--instance must be 1 to %u characters of a-z, 0-9 and -",
+                           INSTANCE_NAME_MAX);
     return *o->instance ? 0 : err_say(e, EINVAL, "--instance must not be empty");
 }
 
-/* An id range that somebody on this host owns would give a sandbox's root that somebody's files. */
+/* An id range that somebody on this host owns would give a sandbox's root that somebody's
+ * files. */
 static int check_uids(const struct options *o, struct err *e)
 {
     uint64_t first = o->uid_base;
@@ -121,8 +129,11 @@ static int check_uids(const struct options *o, struct err *e)
         return 0; /* a host without users */
     for (struct passwd *p = fgetpwent(f); p && e->code == 0; p = fgetpwent(f))
         if (p->pw_uid >= first && p->pw_uid <= last)
-            (void)err_say(e, EINVAL, "host user '%s' has uid %u, inside the sandboxes' range %llu..%llu: give another --uid-base",
-                          p->pw_name, p->pw_uid, (unsigned long long)first, (unsigned long long)last);
+            (void)err_say(e, EINVAL,
+                          "host user '%s' has uid %u, inside the sandboxes' range %llu..%llu: "
+                          "give another --uid-base",
+                          p->pw_name, p->pw_uid, (unsigned long long)first,
+                          (unsigned long long)last);
     (void)fclose(f);
     return -e->code;
 }
@@ -191,13 +202,15 @@ static int open_everything(struct app *a, struct err *e)
     return cgroup_host_open(&a->cgroup, parent, e);
 }
 
-/* Bounded capabilities, no core with anybody's memory, nothing gained by exec, a filter for us and all below. */
+/* Bounded capabilities, no core with anybody's memory, nothing gained by exec, a filter for us
+ * and all below. */
 static int harden(const struct app *a, struct err *e)
 {
     struct filter filter;
     uint64_t caps = CAPS | (a->makes_layers ? LAYER_CAPS : 0);
 
-    if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0)
+    if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 ||
+        task_limit(RLIMIT_CORE, 0, e) < 0)
         return -e->code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return err_set(e, errno, "set process attributes");
@@ -211,7 +224,8 @@ static int start(struct app *a, struct err *e)
 {
     if (geteuid() != 0)
         return err_say(e, EPERM, "the warden must be started as root");
-    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(a, e) < 0 || serve_prepare(a, e) < 0)
+    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(a, e) < 0 ||
+        serve_prepare(a, e) < 0)
         return -e->code;
     return 0;
 }
@@ -225,8 +239,9 @@ static int run(struct app *a)
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
             if (a->slot[i].state == SLOT_RUNNING)
                 slot_kill(a, &a->slot[i], CAUSE_KILLED);
-    log_info("warden_ready", "cgroup=%s overlay_by=%s sandboxes=%u max=%u", cgroup_host_kind(&a->cgroup),
-             a->makes_layers ? "warden" : "sandbox", table_count(a), a->opt.max_sandboxes);
+    log_info("warden_ready", "cgroup=%s overlay_by=%s sandboxes=%u max=%u",
+             cgroup_host_kind(&a->cgroup), a->makes_layers ? "warden" : "sandbox",
+             table_count(a), a->opt.max_sandboxes);
     serve_run(a);
     log_info("warden_stopped", "sandboxes=%u", table_count(a));
     if (a->opt.stop_all) {

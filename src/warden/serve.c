@@ -77,7 +77,8 @@ static void answer_waiter(struct app *a, const struct waiter *w, struct warden_m
     send_to(a, w->client, m, fd);
 }
 
-static struct warden_msg describe(const struct app *a, const struct slot *s, enum warden_type type)
+static struct warden_msg describe(const struct app *a, const struct slot *s,
+                                  enum warden_type type)
 {
     return (struct warden_msg){
         .type = type,
@@ -113,7 +114,8 @@ void serve_tell_exit(struct app *a, struct slot *s)
     }
 }
 
-/* --- requests. Each handler's comment says why a sender that has been taken over gains nothing by it. --- */
+/* --- requests. Each handler's comment says why a sender that has been taken over gains nothing
+ * by it. --- */
 
 static void reply_status(struct app *a, uint32_t i, const struct warden_msg *req, int status)
 {
@@ -143,7 +145,8 @@ static bool limits_ok(const struct sandbox_limits *l)
 {
     const uint64_t mib = UINT64_C(1) << 20, gib = UINT64_C(1) << 30;
 
-    return in_range(l->memory_bytes, 64 * mib, 64 * gib) && in_range(l->disk_bytes, mib, 64 * gib) &&
+    return in_range(l->memory_bytes, 64 * mib, 64 * gib) &&
+           in_range(l->disk_bytes, mib, 64 * gib) &&
            in_range(l->disk_inodes, 1024, 16u << 20) && in_range(l->cpu_millis, 50, 64000) &&
            in_range(l->pids, 16, 32768);
 }
@@ -157,8 +160,9 @@ static void fail_start(struct app *a, struct slot *s, enum sandbox_step step, in
     slot_kill(a, s, CAUSE_START_FAILED);
 }
 
-/* A sender can fill its own table and start sandboxes of images that root put into the store, each within the limits' ranges and in its own
- * uid range; it chooses no path, no id on the host and no capability. */
+/* A sender can fill its own table and start sandboxes of images that root put into the store,
+ * each within the limits' ranges and in its own uid range; it chooses no path, no id on the
+ * host and no capability. */
 static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
 {
     enum sandbox_step step = STEP_ADMIT;
@@ -173,9 +177,16 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
         return;
     }
     *s = (struct slot){ .state = SLOT_STARTING,
-                        .rec = { .version = WARDEN_VERSION, .slot = table_index(a, s), .id = req->id,
-                                 .image = req->image, .limits = req->limits, .deadline_ns = req->deadline_ns },
-                        .monitor_pidfd = -1, .ctl_fd = -1, .since_ns = clock_mono_ns(), .has_spawner = true,
+                        .rec = { .version = WARDEN_VERSION,
+                                 .slot = table_index(a, s),
+                                 .id = req->id,
+                                 .image = req->image,
+                                 .limits = req->limits,
+                                 .deadline_ns = req->deadline_ns },
+                        .monitor_pidfd = -1,
+                        .ctl_fd = -1,
+                        .since_ns = clock_mono_ns(),
+                        .has_spawner = true,
                         .spawner = { i, a->client[i].generation, req->request_id } };
     int rc = spawn_start(a, s, &step);
     if (!s->exited)
@@ -184,7 +195,8 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
         fail_start(a, s, step, -rc);
 }
 
-/* A sender can end sandboxes, which is its job; the id is looked up, never used as a name before. */
+/* A sender can end sandboxes, which is its job; the id is looked up, never used as a name
+ * before. */
 static void on_kill(struct app *a, uint32_t i, const struct warden_msg *req)
 {
     struct slot *s = sandbox_id_ok(&req->id) ? table_find(a, &req->id) : NULL;
@@ -315,8 +327,9 @@ static void on_ready(struct app *a, struct slot *s)
     }
     s->state = SLOT_RUNNING;
     s->has_spawner = false;
-    log_info("sandbox_started", "sandbox=%s pid=%d uid=%u ms=%llu", s->rec.id.text, (int)s->monitor_pid,
-             table_uid(a, s), (unsigned long long)((clock_mono_ns() - s->since_ns) / NS_PER_MS));
+    log_info("sandbox_started", "sandbox=%s pid=%d uid=%u ms=%llu", s->rec.id.text,
+             (int)s->monitor_pid, table_uid(a, s),
+             (unsigned long long)((clock_mono_ns() - s->since_ns) / NS_PER_MS));
     answer_waiter(a, &s->spawner, &m, fd);
 }
 
@@ -353,15 +366,19 @@ static void on_monitor_exit(struct app *a, struct slot *s)
 {
     siginfo_t info = { 0 };
 
-    (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, s->monitor_pidfd, NULL); /* readable for ever from now on */
-    (void)waitid(P_PIDFD, (id_t)s->monitor_pidfd, &info, WEXITED | WNOHANG); /* not our child if re-adopted */
+    (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, s->monitor_pidfd,
+                    NULL); /* readable for ever from now on */
+    (void)waitid(P_PIDFD, (id_t)s->monitor_pidfd, &info,
+                 WEXITED | WNOHANG); /* not our child if re-adopted */
     if (s->ctl_fd >= 0)
         on_ctl(a, s); /* its last words, if they are still unread */
     s->exited = true;
     if (s->state == SLOT_STARTING)
         fail_start(a, s, STEP_MONITOR_EXEC, ECHILD);
-    /* A re-adopted monitor has nobody to tell its reason to, but a deadline that has passed is one. */
-    bool late = s->rec.deadline_ns > 0 && clock_boot_ns() >= s->rec.deadline_ns && s->ctl_fd < 0;
+    /* A re-adopted monitor has nobody to tell its reason to, but a deadline that has passed is
+     * one. */
+    bool late =
+        s->rec.deadline_ns > 0 && clock_boot_ns() >= s->rec.deadline_ns && s->ctl_fd < 0;
     slot_kill(a, s, late ? CAUSE_TIMEOUT : CAUSE_MONITOR_LOST);
 }
 
@@ -373,7 +390,8 @@ static void reap_orphans(struct app *a)
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
             return;
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
-            if (a->slot[i].state != SLOT_FREE && a->slot[i].monitor_pid == info.si_pid && !a->slot[i].exited)
+            if (a->slot[i].state != SLOT_FREE && a->slot[i].monitor_pid == info.si_pid &&
+                !a->slot[i].exited)
                 return; /* its pidfd's event collects it */
         (void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
     }
@@ -485,14 +503,16 @@ static int open_listener(struct app *a, struct err *e)
     if (run < 0 || fd < 0)
         return err_set(e, errno, "open '%s'", a->opt.run_dir);
     (void)snprintf(un.sun_path, sizeof un.sun_path, "/proc/self/fd/%d/warden.sock", run);
-    (void)unlinkat(run, "warden.sock", 0); /* we hold the instance's lock: it is a dead warden's */
+    (void)unlinkat(run, "warden.sock",
+                   0); /* we hold the instance's lock: it is a dead warden's */
     mode_t old = umask(0177);
     int rc = bind(fd, (const struct sockaddr *)&un, sizeof un) < 0 ? -errno : 0;
     (void)umask(old);
     if (rc < 0)
         return err_set(e, -rc, "bind '%s/warden.sock'", a->opt.run_dir);
     if (fchownat(run, "warden.sock", a->opt.api_uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_set(e, errno, "give '%s/warden.sock' to uid %u", a->opt.run_dir, a->opt.api_uid);
+        return err_set(e, errno, "give '%s/warden.sock' to uid %u", a->opt.run_dir,
+                       a->opt.api_uid);
     if (listen(fd, 8) < 0)
         return err_set(e, errno, "listen on '%s/warden.sock'", a->opt.run_dir);
     a->listen_fd = fd_steal(&fd);
@@ -517,5 +537,7 @@ int serve_prepare(struct app *a, struct err *e)
         return 0;
     if (open_listener(a, e) < 0)
         return -e->code;
-    return watch(a, a->listen_fd, tag(KIND_LISTEN, 0)) < 0 ? err_set(e, errno, "watch the listening socket") : 0;
+    return watch(a, a->listen_fd, tag(KIND_LISTEN, 0)) < 0
+               ? err_set(e, errno, "watch the listening socket")
+               : 0;
 }

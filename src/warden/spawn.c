@@ -19,16 +19,17 @@
 #include "sys/task.h"
 #include "warden/warden.h"
 
-#define CPU_RESERVATION_SHARES   512u                 /* R63 */
+#define CPU_RESERVATION_SHARES   512u                  /* R63 */
 #define MEMORY_RESERVATION_BYTES (UINT64_C(512) << 20) /* R64 */
-#define LIFTED                   100 /* descriptors on their way to a fixed number are parked from here on */
+#define LIFTED                   100 /* where descriptors wait for their fixed numbers */
 
 /* What the child needs, opened by the parent. -1 stands for /dev/null. */
 struct heritage {
     int fd[JAILMON_FD_CGROUP + CGROUP_FILE_N]; /* by their number in the child; 0..2 unused */
 };
 
-/* --- in the child: a copy of the warden, as yet without any id, with all capabilities in its own user namespace only --- */
+/* --- in the child: a copy of the warden, as yet without any id, with all capabilities in its
+ * own user namespace only --- */
 
 static int place_fds(const struct app *a, struct heritage *h, int *exec_fd)
 {
@@ -46,7 +47,8 @@ static int place_fds(const struct app *a, struct heritage *h, int *exec_fd)
     for (int i = 3; i < N; i++)
         if (dup2(h->fd[i], i) < 0)
             return -errno;
-    /* All else goes: the warden's sockets, tables, other sandboxes' descriptors. The program to execute is close-on-exec. */
+    /* All else goes: the warden's sockets, tables, other sandboxes' descriptors. The program to
+     * execute is close-on-exec. */
     int keep = fcntl(*exec_fd, F_DUPFD_CLOEXEC, N);
     if (keep < 0 || syscall(SYS_close_range, (unsigned)keep + 1, ~0U, 0U) < 0)
         return -errno;
@@ -67,7 +69,8 @@ static _Noreturn void run_monitor(const struct app *a, struct heritage *h)
     int exec_fd = -1;
     char go;
 
-    /* The parent writes our id maps, makes the mount that depends on them, and sends it with one byte. */
+    /* The parent writes our id maps, makes the mount that depends on them, and sends it with
+     * one byte. */
     int got[2];
     int rc = ipc_recv(h->fd[JAILMON_FD_WARDEN], &go, 1, got, ARRAY_LEN(got), NULL);
     if (rc < 0)
@@ -86,7 +89,8 @@ static _Noreturn void run_monitor(const struct app *a, struct heritage *h)
         rc = -errno;
     }
     failed.error = -rc;
-    (void)ipc_send(JAILMON_FD_WARDEN, &failed, sizeof failed, NULL, 0); /* nobody else is left to tell */
+    (void)ipc_send(JAILMON_FD_WARDEN, &failed, sizeof failed, NULL,
+                   0); /* nobody else is left to tell */
     _exit(1);
 }
 
@@ -107,7 +111,8 @@ static int bind_monitor_socket(const struct app *a, const struct slot *s)
     return rc < 0 ? rc : fd_steal(&fd);
 }
 
-/* Why it is safe: the map names one range that belongs to this slot alone; no host id of the system is in it (checked at start). */
+/* Why it is safe: the map names one range that belongs to this slot alone; no host id of the
+ * system is in it (checked at start). */
 static int write_maps(const struct app *a, const struct slot *s)
 {
     static const char *const file[] = { "uid_map", "gid_map" };
@@ -123,7 +128,8 @@ static int write_maps(const struct app *a, const struct slot *s)
     return 0;
 }
 
-/* The user namespace is that of the child we have just cloned, which has not executed anything yet. */
+/* The user namespace is that of the child we have just cloned, which has not executed anything
+ * yet. */
 static int send_lower(struct app *a, const struct slot *s, enum sandbox_step *step)
 {
     char path[64];
@@ -260,7 +266,8 @@ bool slot_reap(struct app *a, struct slot *s)
     if (rc < 0) {
         if (rc != -EBUSY)
             log_error("cgroup_stuck", "sandbox=%s err=%d", s->rec.id.text, -rc);
-        (void)cgroup_kill(&a->cgroup, s->rec.id.text); /* born while we killed, or still dying */
+        (void)cgroup_kill(&a->cgroup,
+                          s->rec.id.text); /* born while we killed, or still dying */
         return false;
     }
     record_remove(a, s);
@@ -268,7 +275,8 @@ bool slot_reap(struct app *a, struct slot *s)
         (void)close(s->monitor_pidfd);
     if (s->ctl_fd >= 0)
         (void)close(s->ctl_fd);
-    log_info("sandbox_ended", "sandbox=%s cause=%s", s->rec.id.text, sandbox_cause_text(s->cause));
+    log_info("sandbox_ended", "sandbox=%s cause=%s", s->rec.id.text,
+             sandbox_cause_text(s->cause));
     serve_tell_exit(a, s);
     *s = (struct slot){ .monitor_pidfd = -1, .ctl_fd = -1 };
     return true;

@@ -55,13 +55,15 @@ static void record_name(uint32_t slot, char out[32])
     (void)snprintf(out, 32, "%u.rec", slot);
 }
 
-/* Written before the first resource is made: whatever a crash leaves behind has a record that names it. */
+/* Written before the first resource is made: whatever a crash leaves behind has a record that
+ * names it. */
 int record_write(struct app *a, const struct slot *s)
 {
     char name[32];
 
     record_name(table_index(a, s), name);
-    AUTO_CLOSE int fd = openat(a->sb_fd, ".new", O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO_CLOSE int fd =
+        openat(a->sb_fd, ".new", O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     ssize_t n = write(fd, &s->rec, sizeof s->rec);
@@ -97,13 +99,14 @@ int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
         return -errno;
     *pid = peer.pid; /* who called listen: the monitor */
-    if (fcntl(fd, F_SETFL, 0) < 0) /* non-blocking was for our connect; the API gets a blocking one */
+    if (fcntl(fd, F_SETFL, 0) <
+        0) /* non-blocking was for our connect; the API gets a blocking one */
         return -errno;
     return fd_steal(&fd);
 }
 
-/* The connection proves that the monitor lived when it was made; that it still stands after pidfd_open proves that the pid was not
- * used again in between. */
+/* The connection proves that the monitor lived when it was made; that it still stands after
+ * pidfd_open proves that the pid was not used again in between. */
 static int adopt_live(struct app *a, struct slot *s)
 {
     pid_t pid;
@@ -151,7 +154,10 @@ static void adopt_slot(struct app *a, uint32_t index)
         record_remove(a, s);
         return; /* its cgroup, if any, falls to the sweep */
     }
-    *s = (struct slot){ .state = SLOT_RUNNING, .rec = rec, .monitor_pidfd = -1, .ctl_fd = -1,
+    *s = (struct slot){ .state = SLOT_RUNNING,
+                        .rec = rec,
+                        .monitor_pidfd = -1,
+                        .ctl_fd = -1,
                         .since_ns = clock_mono_ns() };
     rc = adopt_live(a, s);
     if (rc == 0) {
@@ -164,7 +170,8 @@ static void adopt_slot(struct app *a, uint32_t index)
     slot_kill(a, s, CAUSE_MONITOR_LOST);
 }
 
-/* A group without a record: from a record that was unreadable, or an older instance of another size. */
+/* A group without a record: from a record that was unreadable, or an older instance of another
+ * size. */
 static void sweep_group(const char *name, void *arg)
 {
     struct app *a = arg;

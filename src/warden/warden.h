@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* warden: the whole state of the privileged process. One struct app, made in main.c and passed down; a fixed table, so that nothing is
- * allocated after the start. */
+/* warden: the whole state of the privileged process. One struct app, made in main.c and passed
+ * down; a fixed table, so that nothing is allocated after the start. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -96,30 +96,37 @@ struct app {
 
 /* table.c */
 struct slot *table_find(struct app *a, const struct sandbox_id *id);
-struct slot *table_take(struct app *a);                 /* a free slot, or NULL */
+struct slot *table_take(struct app *a); /* a free slot, or NULL */
 uint32_t table_count(const struct app *a);
 uint32_t table_index(const struct app *a, const struct slot *s);
 uint32_t table_uid(const struct app *a, const struct slot *s); /* first host uid */
-int record_write(struct app *a, const struct slot *s);  /* durable before anything of the sandbox exists */
+int record_write(struct app *a,
+                 const struct slot *s); /* durable before anything of the sandbox exists */
 void record_remove(struct app *a, const struct slot *s);
-void socket_name(const struct app *a, const struct slot *s, char out[64]); /* of the monitor, reachable through /proc/self/fd */
-int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid); /* an fd, or -errno; *pid is who listens */
-void table_adopt(struct app *a);                        /* at start: takes over what lives, destroys what is left over */
+void socket_name(const struct app *a, const struct slot *s,
+                 char out[64]); /* of the monitor, reachable through /proc/self/fd */
+int monitor_connect(const struct app *a, const struct slot *s,
+                    pid_t *pid); /* an fd, or -errno; *pid is who listens */
+void table_adopt(
+    struct app *a); /* at start: takes over what lives, destroys what is left over */
 
 /* image.c */
-int images_prepare(struct app *a, struct err *e);       /* own mount namespace */
-int image_clone(struct app *a, const struct image_digest *digest, int userns_fd); /* detached id-mapped mount, or -errno */
-int agent_load(struct app *a, struct err *e);           /* after images_prepare: opens agent_fd */
-int agent_clone(struct app *a);                         /* detached read-only mount of envd, or -errno */
+int images_prepare(struct app *a, struct err *e); /* own mount namespace */
+int image_clone(struct app *a, const struct image_digest *digest,
+                int userns_fd);               /* detached id-mapped mount, or -errno */
+int agent_load(struct app *a, struct err *e); /* after images_prepare: opens agent_fd */
+int agent_clone(struct app *a);               /* detached read-only mount of envd, or -errno */
 
 /* layer.c */
-bool layer_needed(void);                                /* tmpfs has no user xattrs here */
-int layer_make(struct app *a, const struct slot *s, int lower_fd, int *layer_fd); /* detached root mount, or -errno; both fds owned */
+bool layer_needed(void); /* tmpfs has no user xattrs here */
+int layer_make(struct app *a, const struct slot *s, int lower_fd,
+               int *layer_fd); /* detached root mount, or -errno; both fds owned */
 
 /* spawn.c */
 int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step);
 void slot_kill(struct app *a, struct slot *s, enum sandbox_cause cause);
-bool slot_reap(struct app *a, struct slot *s);          /* true when nothing of it is left and the slot is free again */
+bool slot_reap(struct app *a,
+               struct slot *s); /* true when nothing of it is left and the slot is free again */
 
 /* serve.c */
 int serve_prepare(struct app *a, struct err *e);

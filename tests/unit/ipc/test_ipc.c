@@ -120,8 +120,8 @@ static void every_step_and_cause_has_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(message_arrives_whole_with_its_descriptors_close_on_exec,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            message_arrives_whole_with_its_descriptors_close_on_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_size_is_refused_and_leaks_no_descriptor, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(more_descriptors_than_asked_for_are_refused_and_closed,

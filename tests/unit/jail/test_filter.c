@@ -21,7 +21,7 @@
 
 #define EPERM_RET  (SECCOMP_RET_ERRNO | EPERM)
 #define ENOSYS_RET (SECCOMP_RET_ERRNO | ENOSYS)
-#define HIGH       UINT64_C(0xdead00000000) /* bits that the kernel drops from an int argument */
+#define HIGH       UINT64_C(0xdead00000000) /* bits that are not part of an int */
 
 static struct filter workload, monitor, warden;
 
@@ -36,9 +36,9 @@ static int build(void **state)
 
 static unsigned ask(const struct filter *f, long nr, uint64_t a0, uint64_t a1, uint64_t a2)
 {
-    struct seccomp_data d = {
-        .nr = (int)nr, .arch = AUDIT_ARCH_X86_64, .args = { a0, a1, a2, 0, 0, 0 }
-    };
+    struct seccomp_data d = { .nr = (int)nr,
+                              .arch = AUDIT_ARCH_X86_64,
+                              .args = { a0, a1, a2, 0, 0, 0 } };
     return filter_run(f, &d);
 }
 
@@ -55,7 +55,7 @@ static void every_listed_call_is_allowed_and_its_unlisted_neighbours_are_not(voi
 {
     (void)state;
     static const int listed[] = {
-#define X(name) SYS_##name,
+#define X(name)              SYS_##name,
 #define SYS_cachestat        451
 #define SYS_fchmodat2        452
 #define SYS_map_shadow_stack 453
@@ -65,7 +65,8 @@ static void every_listed_call_is_allowed_and_its_unlisted_neighbours_are_not(voi
 #include "jail/syscalls_workload.h"
 #undef X
     };
-    static const int checked[] = { SYS_clone, SYS_socket, SYS_ioctl, SYS_mknod, SYS_mknodat, SYS_personality };
+    static const int checked[] = { SYS_clone, SYS_socket,  SYS_ioctl,
+                                   SYS_mknod, SYS_mknodat, SYS_personality };
     unsigned char kind[600] = { 0 };
 
     for (size_t i = 0; i < ARRAY_LEN(listed); i++)
@@ -86,14 +87,45 @@ static void every_listed_call_is_allowed_and_its_unlisted_neighbours_are_not(voi
 static void the_calls_that_made_escapes_are_refused(void **state)
 {
     (void)state;
-    static const int forbidden[] = {
-        SYS_mount, SYS_umount2, SYS_move_mount, SYS_open_tree, SYS_fsopen, SYS_mount_setattr, SYS_pivot_root,
-        SYS_unshare, SYS_setns, SYS_chroot, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_bpf,
-        SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
-        SYS_keyctl, SYS_add_key, SYS_request_key, SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_pidfd_getfd,
-        SYS_kexec_load, SYS_init_module, SYS_finit_module, SYS_reboot, SYS_swapon, SYS_syslog, SYS_kcmp,
-        SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_fanotify_init, SYS_sethostname, SYS_settimeofday, SYS_acct
-    };
+    static const int forbidden[] = { SYS_mount,
+                                     SYS_umount2,
+                                     SYS_move_mount,
+                                     SYS_open_tree,
+                                     SYS_fsopen,
+                                     SYS_mount_setattr,
+                                     SYS_pivot_root,
+                                     SYS_unshare,
+                                     SYS_setns,
+                                     SYS_chroot,
+                                     SYS_ptrace,
+                                     SYS_process_vm_readv,
+                                     SYS_process_vm_writev,
+                                     SYS_bpf,
+                                     SYS_perf_event_open,
+                                     SYS_userfaultfd,
+                                     SYS_io_uring_setup,
+                                     SYS_io_uring_enter,
+                                     SYS_io_uring_register,
+                                     SYS_keyctl,
+                                     SYS_add_key,
+                                     SYS_request_key,
+                                     SYS_open_by_handle_at,
+                                     SYS_name_to_handle_at,
+                                     SYS_pidfd_getfd,
+                                     SYS_kexec_load,
+                                     SYS_init_module,
+                                     SYS_finit_module,
+                                     SYS_reboot,
+                                     SYS_swapon,
+                                     SYS_syslog,
+                                     SYS_kcmp,
+                                     SYS_iopl,
+                                     SYS_ioperm,
+                                     SYS_modify_ldt,
+                                     SYS_fanotify_init,
+                                     SYS_sethostname,
+                                     SYS_settimeofday,
+                                     SYS_acct };
     for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
         assert_int_equal(ask(&workload, forbidden[i], 0, 0, 0), EPERM_RET);
 }
@@ -101,9 +133,11 @@ static void the_calls_that_made_escapes_are_refused(void **state)
 static void clone_makes_processes_and_threads_but_no_namespace(void **state)
 {
     (void)state;
-    static const uint64_t ns[] = { CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP };
+    static const uint64_t ns[] = { CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
+                                   CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP };
 
-    assert_int_equal(ask(&workload, SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&workload, SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0),
+                     SECCOMP_RET_ALLOW);
     for (size_t i = 0; i < ARRAY_LEN(ns); i++) {
         assert_int_equal(ask(&workload, SYS_clone, ns[i] | 17, 0, 0), EPERM_RET);
         assert_int_equal(ask(&workload, SYS_clone, HIGH | ns[i], 0, 0), EPERM_RET);
@@ -114,17 +148,23 @@ static void sockets_are_unix_inet_and_route_netlink_only(void **state)
 {
     (void)state;
     for (uint64_t family = 0; family < 64; family++) {
-        bool ok = family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
+        bool ok = family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
+                  family == AF_NETLINK;
         unsigned want = ok ? SECCOMP_RET_ALLOW : EPERM_RET;
-        assert_int_equal(ask(&workload, SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0), want);
+        assert_int_equal(ask(&workload, SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         want);
         assert_int_equal(ask(&workload, SYS_socket, HIGH | family, SOCK_STREAM, 0), want);
     }
-    assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0),
+                     SECCOMP_RET_ALLOW);
     assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_RAW, 1), EPERM_RET);
     assert_int_equal(ask(&workload, SYS_socket, AF_INET6, SOCK_RAW, 58), EPERM_RET);
-    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE), SECCOMP_RET_ALLOW);
-    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER), EPERM_RET);
-    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, HIGH | NETLINK_NETFILTER), EPERM_RET);
+    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE),
+                     SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER),
+                     EPERM_RET);
+    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, HIGH | NETLINK_NETFILTER),
+                     EPERM_RET);
 }
 
 static void terminal_injection_is_refused_also_with_high_bits(void **state)
@@ -156,8 +196,10 @@ static void personality_cannot_switch_randomisation_off(void **state)
 static void monitor_can_neither_execute_nor_open_nor_fork(void **state)
 {
     (void)state;
-    static const int forbidden[] = { SYS_execve, SYS_execveat, SYS_open, SYS_openat, SYS_openat2, SYS_fork, SYS_vfork,
-                                     SYS_clone, SYS_clone3, SYS_kill, SYS_ptrace, SYS_setuid, SYS_mount, SYS_unlink };
+    static const int forbidden[] = { SYS_execve,  SYS_execveat, SYS_open,   SYS_openat,
+                                     SYS_openat2, SYS_fork,     SYS_vfork,  SYS_clone,
+                                     SYS_clone3,  SYS_kill,     SYS_ptrace, SYS_setuid,
+                                     SYS_mount,   SYS_unlink };
     for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
         assert_int_equal(ask(&monitor, forbidden[i], 0, 0, 0), EPERM_RET);
     assert_int_equal(ask(&monitor, SYS_socket, AF_INET, SOCK_STREAM, 0), SECCOMP_RET_ALLOW);
@@ -169,9 +211,13 @@ static void monitor_can_neither_execute_nor_open_nor_fork(void **state)
 static void warden_cannot_load_code_into_the_kernel_nor_watch_a_process(void **state)
 {
     (void)state;
-    static const int refused[] = { SYS_bpf, SYS_init_module, SYS_finit_module, SYS_kexec_load, SYS_ptrace,
-                                   SYS_process_vm_readv, SYS_perf_event_open, SYS_io_uring_setup, SYS_reboot };
-    static const int needed[] = { SYS_clone3, SYS_mount, SYS_open_tree, SYS_mount_setattr, SYS_execveat, SYS_sendmsg };
+    static const int refused[] = {
+        SYS_bpf,    SYS_init_module,      SYS_finit_module,    SYS_kexec_load,
+        SYS_ptrace, SYS_process_vm_readv, SYS_perf_event_open, SYS_io_uring_setup,
+        SYS_reboot
+    };
+    static const int needed[] = { SYS_clone3,        SYS_mount,    SYS_open_tree,
+                                  SYS_mount_setattr, SYS_execveat, SYS_sendmsg };
 
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         assert_int_equal(ask(&warden, refused[i], 0, 0, 0), EPERM_RET);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On the real hierarchies of this host, under a parent of our own. Without root, or where no controller can be had, skipped. */
+/* On the real hierarchies of this host, under a parent of our own. Without root, or where no
+ * controller can be had, skipped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,9 +21,11 @@
 
 #define ID "itest"
 
-static const struct cgroup_limits limits = {
-    .memory_bytes = 64u << 20, .memory_low_bytes = 16u << 20, .cpu_millis = 500, .cpu_shares = 512, .pids = 20
-};
+static const struct cgroup_limits limits = { .memory_bytes = 64u << 20,
+                                             .memory_low_bytes = 16u << 20,
+                                             .cpu_millis = 500,
+                                             .cpu_shares = 512,
+                                             .pids = 20 };
 static struct cgroup_host host;
 static char parent[64];
 static int usable;
@@ -68,8 +71,9 @@ static void limits_are_in_the_files_of_the_controller_that_has_them(void **state
     assert_int_equal(cgroup_create(&host, ID, &limits, &e), 0);
     int memory = host.v2_memory ? host.v2_fd : host.v1_fd[CGROUP_V1_MEMORY];
     int pids = host.v2_pids ? host.v2_fd : host.v1_fd[CGROUP_V1_PIDS];
-    assert_int_equal(read_u64(memory, host.v2_memory ? ID "/memory.max" : ID "/memory.limit_in_bytes"),
-                     limits.memory_bytes);
+    assert_int_equal(
+        read_u64(memory, host.v2_memory ? ID "/memory.max" : ID "/memory.limit_in_bytes"),
+        limits.memory_bytes);
     assert_int_equal(read_u64(pids, ID "/pids.max"), limits.pids);
     if (!host.v2_cpu)
         assert_int_equal(read_u64(host.v1_fd[CGROUP_V1_CPU], ID "/cpu.cfs_quota_us"), 50000);
@@ -117,7 +121,8 @@ static void monitor_gets_the_files_that_it_needs(void **state)
     assert_int_equal(cgroup_create(&host, ID, &limits, &e), 0);
     cgroup_open_files(&host, ID, fds);
     assert_true(fds[CGROUP_FILE_FREEZE] >= 0 && fds[CGROUP_FILE_EVENTS] >= 0);
-    assert_true(fds[CGROUP_FILE_MEMORY] >= 0 && fds[CGROUP_FILE_PIDS] >= 0 && fds[CGROUP_FILE_OOM] >= 0);
+    assert_true(fds[CGROUP_FILE_MEMORY] >= 0 && fds[CGROUP_FILE_PIDS] >= 0 &&
+                fds[CGROUP_FILE_OOM] >= 0);
     for (int i = 0; i < CGROUP_FILE_N; i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each test gives its privileges up in a child: the drops cannot be undone. Without root they are skipped. */
+/* Each test gives its privileges up in a child: the drops cannot be undone. Without root they
+ * are skipped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* assert: ASSERT is always compiled in and is for our own mistakes only, never for input. It prints
- * the expression and ends the process with abort(). */
+/* assert: ASSERT is always compiled in and is for our own mistakes only, never for input. It
+ * prints the expression and ends the process with abort(). */
 #pragma once
 
 _Noreturn void assert_failed(const char *what, const char *file, int line);

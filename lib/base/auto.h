@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* auto: ownership that ends with the scope. A local that owns something is declared with one of
- * these and initialised at once (NULL or -1 counts); ownership leaves by ptr_steal or fd_steal. */
+ * these and initialised at once (NULL or -1 counts); ownership leaves by ptr_steal or fd_steal.
+ */
 #pragma once
 #include <errno.h>
 #include <stdio.h>
@@ -26,8 +27,8 @@ static inline void auto_fclose_(FILE **f)
     if (*f)
         (void)fclose(*f); /* for reading, or after an explicit fflush */
 }
-#define AUTO_FREE __attribute__((cleanup(auto_free_)))
-#define AUTO_CLOSE __attribute__((cleanup(auto_close_)))
+#define AUTO_FREE   __attribute__((cleanup(auto_free_)))
+#define AUTO_CLOSE  __attribute__((cleanup(auto_close_)))
 #define AUTO_FCLOSE __attribute__((cleanup(auto_fclose_)))
 
 /* Returns *fd and sets it to -1: the caller now owns it. */
@@ -38,10 +39,10 @@ static inline int fd_steal(int *fd)
     return v;
 }
 /* Returns *(T **)p and sets it to NULL. Use as ptr_steal(&p). */
-#define ptr_steal(pp)                                                                              \
-    __extension__({                                                                                \
-        __typeof__(pp) pp_ = (pp);                                                                 \
-        __typeof__(*pp_) v_ = *pp_;                                                                \
-        *pp_ = NULL;                                                                               \
-        v_;                                                                                        \
+#define ptr_steal(pp)                                                                          \
+    __extension__({                                                                            \
+        __typeof__(pp) pp_ = (pp);                                                             \
+        __typeof__(*pp_) v_ = *pp_;                                                            \
+        *pp_ = NULL;                                                                           \
+        v_;                                                                                    \
     })

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* banned: included before everything else (-include). Functions without a bound, with a hidden state or with
- * a silent failure do not compile. Include the standard headers first, since they mention the names. */
+/* banned: included before everything else (-include). Functions without a bound, with a hidden
+ * state or with a silent failure do not compile. Include the standard headers first, since they
+ * mention the names. */
 #pragma once
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #undef sprintf
 #undef vsprintf
 #undef stpcpy
-#pragma GCC poison strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets strtok atoi atol atoll atof
-#pragma GCC poison rand srand random srandom alloca strdupa strndupa tmpnam tempnam mktemp system popen
+#pragma GCC poison strcpy strcat strncpy strncat stpcpy sprintf vsprintf gets strtok
+#pragma GCC poison atoi atol atoll atof
+#pragma GCC poison rand srand random srandom alloca strdupa strndupa
+#pragma GCC poison tmpnam tempnam mktemp system popen
 #pragma GCC poison gmtime localtime ctime asctime

@@ -52,6 +52,8 @@ char *buf_reserve(struct buf *b, size_t n)
     while (cap <= need)
         if (ckd_mul(&cap, cap, 2u))
             return fail(b, ENOMEM);
+    if (cap > b->max && b->max < SIZE_MAX)
+        cap = b->max + 1; /* the limit is one of memory, too */
     char *p = realloc(b->p, cap);
     if (!p)
         return fail(b, ENOMEM);
@@ -129,6 +131,14 @@ void buf_consume(struct buf *b, size_t n)
     memmove(b->p, b->p + n, b->n - n);
     b->n -= n;
     b->p[b->n] = 0;
+}
+
+void buf_truncate(struct buf *b, size_t n)
+{
+    ASSERT(n <= b->n);
+    b->n = n;
+    if (b->p)
+        b->p[n] = 0;
 }
 
 struct str buf_str(const struct buf *b)

@@ -41,8 +41,8 @@ void clock_format_rfc3339(uint64_t real_ns, unsigned decimals, char out[CLOCK_TE
     for (unsigned i = decimals; i < 9; i++)
         frac /= 10;
     if (decimals > 0)
-        (void)snprintf(out + n, CLOCK_TEXT_MAX - n, ".%0*lluZ", (int)(decimals < 9 ? decimals : 9),
-                       (unsigned long long)frac);
+        (void)snprintf(out + n, CLOCK_TEXT_MAX - n, ".%0*lluZ",
+                       (int)(decimals < 9 ? decimals : 9), (unsigned long long)frac);
     else
         (void)snprintf(out + n, CLOCK_TEXT_MAX - n, "Z");
 }
@@ -94,7 +94,8 @@ static int take_offset(struct str *s, int64_t *offset)
     if (skip(s, "Zz") == 0)
         return 0;
     west = s->n > 0 && s->p[0] == '-';
-    if (skip(s, "+-") < 0 || take(s, 2, 0, 23, &h) < 0 || skip(s, ":") < 0 || take(s, 2, 0, 59, &m) < 0)
+    if (skip(s, "+-") < 0 || take(s, 2, 0, 23, &h) < 0 || skip(s, ":") < 0 ||
+        take(s, 2, 0, 59, &m) < 0)
         return -EINVAL;
     *offset = (int64_t)(h * 3600 + m * 60) * (west ? -1 : 1);
     return 0;
@@ -112,10 +113,14 @@ int clock_parse_rfc3339(const char *text, uint64_t *real_ns)
         skip(&s, ":") < 0 || take(&s, 2, 0, 60, &sec) < 0 || take_fraction(&s, &frac) < 0 ||
         take_offset(&s, &offset) < 0 || s.n != 0)
         return -EINVAL;
-    struct tm tm = { .tm_year = (int)y - 1900, .tm_mon = (int)mo - 1, .tm_mday = (int)d,
-                     .tm_hour = (int)h, .tm_min = (int)mi, .tm_sec = (int)sec };
-    time_t t = timegm(&tm);
-    if (tm.tm_mday != (int)d || t - offset < 0) /* the 31st of a shorter month was carried over */
+    struct tm tm = { .tm_year = (int)y - 1900,
+                     .tm_mon = (int)mo - 1,
+                     .tm_mday = (int)d,
+                     .tm_hour = (int)h,
+                     .tm_min = (int)mi };
+    time_t t = timegm(&tm) + (time_t)sec; /* a leap second is the first of the next minute */
+    if (tm.tm_mday != (int)d ||
+        t - offset < 0) /* the 31st of a shorter month was carried over */
         return -EINVAL;
     uint64_t ns;
     if (ckd_mul(&ns, (uint64_t)(t - offset), NS_PER_S) || ckd_add(&ns, ns, frac))

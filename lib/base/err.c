@@ -29,9 +29,12 @@ int err_set(struct err *e, int code, const char *fmt, ...)
     va_start(ap, fmt);
     put(e, code, fmt, ap);
     va_end(ap);
-    size_t n = strlen(e->text);
     /* GNU strerror_r: thread-safe, and returns the text wherever it is. */
-    (void)snprintf(e->text + n, sizeof e->text - n, ": %s", strerror_r(code, why, sizeof why));
+    const char *reason = strerror_r(code, why, sizeof why);
+    size_t n = strlen(e->text), need = strlen(reason) + sizeof ": ";
+    if (n + need > sizeof e->text)
+        n = sizeof e->text - need; /* a long text is cut, the reason is not */
+    (void)snprintf(e->text + n, sizeof e->text - n, ": %s", reason);
     return -code;
 }
 

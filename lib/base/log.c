@@ -45,8 +45,9 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
     if (level > config.level)
         return;
     clock_format_rfc3339(clock_real_ns(), 3, ts);
-    size_t n = clamp(snprintf(line, sizeof line, "ts=%s level=%s proc=%s event=%s%s", ts, name[level],
-                              config.proc, event, *fields ? " " : ""), sizeof line);
+    size_t n = clamp(snprintf(line, sizeof line, "ts=%s level=%s proc=%s event=%s%s", ts,
+                              name[level], config.proc, event, *fields ? " " : ""),
+                     sizeof line);
     va_start(ap, fields);
     int more = vsnprintf(line + n, sizeof line - n, fields, ap);
     va_end(ap);

@@ -6,14 +6,16 @@
 
 void base64_encode(const void *p, size_t n, struct buf *out)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *b = p;
     char *to = buf_reserve(out, (n + 2) / 3 * 4);
 
     if (!to)
         return;
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)b[i] << 16 | (i + 1 < n ? (uint32_t)b[i + 1] << 8 : 0) | (i + 2 < n ? b[i + 2] : 0u);
+        uint32_t v = (uint32_t)b[i] << 16 | (i + 1 < n ? (uint32_t)b[i + 1] << 8 : 0) |
+                     (i + 2 < n ? b[i + 2] : 0u);
         *to++ = letters[v >> 18];
         *to++ = letters[v >> 12 & 63];
         *to++ = i + 1 < n ? letters[v >> 6 & 63] : '=';
@@ -23,7 +25,8 @@ void base64_encode(const void *p, size_t n, struct buf *out)
     out->p[out->n] = 0;
 }
 
-/* *alphabet says which alphabet the 62nd and 63rd letters came from: 0 not yet known, 1 standard, 2 URL-safe. */
+/* *alphabet says which alphabet the 62nd and 63rd letters came from: 0 not yet known, 1
+ * standard, 2 URL-safe. */
 static int letter(char c, int *alphabet)
 {
     if (c >= 'A' && c <= 'Z')
@@ -66,7 +69,7 @@ int base64_decode(struct str s, struct buf *out)
     for (size_t i = 0; i < n; i++) {
         int six = letter(s.p[i], &alphabet);
         if (six < 0) {
-            out->n = start;
+            buf_truncate(out, start);
             return -EINVAL;
         }
         v = v << 6 | (uint32_t)six;
@@ -77,7 +80,7 @@ int base64_decode(struct str s, struct buf *out)
         }
     }
     if (v & ((1u << bits) - 1)) { /* bits that no encoder sets */
-        out->n = start;
+        buf_truncate(out, start);
         return -EINVAL;
     }
     return 0;

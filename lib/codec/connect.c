@@ -66,8 +66,10 @@ void connect_write(struct buf *out, unsigned flags, struct str payload)
         out->failed = out->failed ? out->failed : EMSGSIZE;
         return;
     }
-    const unsigned char head[CONNECT_PREFIX] = { (unsigned char)flags, (unsigned char)(payload.n >> 24),
-                                                 (unsigned char)(payload.n >> 16), (unsigned char)(payload.n >> 8),
+    const unsigned char head[CONNECT_PREFIX] = { (unsigned char)flags,
+                                                 (unsigned char)(payload.n >> 24),
+                                                 (unsigned char)(payload.n >> 16),
+                                                 (unsigned char)(payload.n >> 8),
                                                  (unsigned char)payload.n };
     buf_add(out, head, sizeof head);
     buf_add_str(out, payload);

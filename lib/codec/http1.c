@@ -13,14 +13,16 @@ static const struct {
     [HTTP1_OK] = { 200, "no error" },
     [HTTP1_BAD_START_LINE] = { 400, "the request line is not 'METHOD target HTTP/1.1'" },
     [HTTP1_BAD_METHOD] = { 400, "the method is not a token" },
-    [HTTP1_BAD_TARGET] = { 400, "the request target must start with '/' and hold visible ASCII only" },
+    [HTTP1_BAD_TARGET] = { 400, "the request target must start with '/' and hold visible ASCII "
+                                "only" },
     [HTTP1_TARGET_TOO_LONG] = { 414, "the request target is too long" },
     [HTTP1_BAD_VERSION] = { 505, "only HTTP/1.0 and HTTP/1.1 are served" },
     [HTTP1_BARE_LF] = { 400, "a line ends in LF without CR" },
     [HTTP1_BARE_CR] = { 400, "a CR without LF" },
     [HTTP1_CONTROL_CHARACTER] = { 400, "a control character in a header" },
     [HTTP1_OBS_FOLD] = { 400, "a folded header line" },
-    [HTTP1_BAD_HEADER_NAME] = { 400, "a header name is empty, or has a blank before the colon, or is not a token" },
+    [HTTP1_BAD_HEADER_NAME] = { 400, "a header name is empty, or has a blank before the colon, "
+                                     "or is not a token" },
     [HTTP1_TOO_MANY_HEADERS] = { 431, "too many header fields" },
     [HTTP1_HEAD_TOO_LARGE] = { 431, "the message head is too large" },
     [HTTP1_NO_HOST] = { 400, "the Host header is missing" },
@@ -29,9 +31,11 @@ static const struct {
     [HTTP1_BAD_LENGTH] = { 400, "Content-Length is not a decimal number" },
     [HTTP1_TWO_LENGTHS] = { 400, "more than one Content-Length" },
     [HTTP1_LENGTH_AND_CHUNKED] = { 400, "both Content-Length and Transfer-Encoding" },
-    [HTTP1_BAD_TRANSFER_ENCODING] = { 400, "Transfer-Encoding must be 'chunked', once, in HTTP/1.1" },
+    [HTTP1_BAD_TRANSFER_ENCODING] = { 400, "Transfer-Encoding must be 'chunked', once, in "
+                                           "HTTP/1.1" },
     [HTTP1_BAD_EXPECT] = { 417, "the only expectation served is 100-continue" },
-    [HTTP1_BAD_STATUS] = { 400, "the status line is malformed" },
+    [HTTP1_BAD_STATUS] = { 502, "the status line is malformed" },
+    [HTTP1_UNKNOWN_TRANSFER_CODING] = { 501, "the only transfer coding served is chunked" },
 };
 
 const char *http1_reason(enum http1_reason r)
@@ -72,16 +76,23 @@ static bool is_visible(struct str s)
 struct reader {
     const char *p;
     size_t n, at;
+    size_t line_max;        /* bytes of the current line, and ... */
+    enum http1_reason over; /* ... what a longer one is refused for */
     enum http1_reason why;
 };
 
 enum line { LINE_OK, LINE_MORE, LINE_BAD };
 
-/* Takes one line that ends in CRLF. A byte that can never be part of a line is reported at once. */
+/* Takes one line that ends in CRLF. A byte that can never be part of a line is reported at
+ * once. */
 static enum line next_line(struct reader *r, struct str *line)
 {
     for (size_t i = r->at; i < r->n; i++) {
         unsigned char c = (unsigned char)r->p[i];
+        if (i - r->at > r->line_max) {
+            r->why = r->over;
+            return LINE_BAD;
+        }
         if (c == '\n') {
             r->why = HTTP1_BARE_LF;
             return LINE_BAD;
@@ -111,21 +122,8 @@ struct seen {
     unsigned hosts, lengths, codings;
 };
 
-static enum http1_reason add_field(struct http1_head *h, struct str line)
-{
-    struct str name, value;
-
-    if (line.p[0] == ' ' || line.p[0] == '\t')
-        return HTTP1_OBS_FOLD;
-    if (!str_cut(line, ':', &name, &value) || !is_token(name))
-        return HTTP1_BAD_HEADER_NAME;
-    if (h->n_headers == HTTP1_HEADERS_MAX)
-        return HTTP1_TOO_MANY_HEADERS;
-    h->header[h->n_headers++] = (struct http1_header){ name, str_trim(value) };
-    return HTTP1_OK;
-}
-
-/* A name, IPv4 or [IPv6], and an optional port; also the empty value that HTTP/1.1 allows is refused, since we route by it. */
+/* A name, IPv4 or [IPv6], and an optional port; also the empty value that HTTP/1.1 allows is
+ * refused, since we route by it. */
 static bool host_ok(struct str v)
 {
     size_t i = 0;
@@ -142,7 +140,8 @@ static bool host_ok(struct str v)
     } else {
         for (; i < v.n && v.p[i] != ':'; i++) {
             char c = v.p[i];
-            if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'))
+            if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '.' || c == '_'))
                 return false;
         }
         if (i == 0)
@@ -154,7 +153,24 @@ static bool host_ok(struct str v)
     return v.p[i] == ':' && num_parse_u64(str_sub(v, i + 1, v.n), 0, 65535, &port) == 0;
 }
 
-static enum http1_reason check_field(struct http1_head *h, const struct http1_header *f, struct seen *seen)
+/* "gzip" and "gzip, chunked" are HTTP that we do not speak; whatever else is not "chunked" is
+ * not HTTP. */
+static enum http1_reason check_coding(struct str v)
+{
+    struct str first, rest;
+
+    if (str_eq_nocase(v, STR("chunked")))
+        return HTTP1_OK;
+    bool is_list = str_cut(v, ',', &first, &rest);
+    first = str_trim(first);
+    if (!is_token(first) || str_eq_nocase(first, STR("chunked")) ||
+        (is_list && !str_eq_nocase(str_trim(rest), STR("chunked"))))
+        return HTTP1_BAD_TRANSFER_ENCODING;
+    return HTTP1_UNKNOWN_TRANSFER_CODING;
+}
+
+static enum http1_reason check_field(struct http1_head *h, const struct http1_header *f,
+                                     struct seen *seen)
 {
     if (str_eq_nocase(f->name, STR("host")) && !h->is_response) {
         if (seen->hosts++ > 0)
@@ -165,40 +181,58 @@ static enum http1_reason check_field(struct http1_head *h, const struct http1_he
     } else if (str_eq_nocase(f->name, STR("content-length"))) {
         if (seen->lengths++ > 0)
             return HTTP1_TWO_LENGTHS;
-        if (f->value.n > 19 || num_parse_u64(f->value, 0, UINT64_MAX, &h->content_length) < 0)
+        if (f->value.n > 19 || num_parse_u64(f->value, 0, INT64_MAX, &h->content_length) < 0)
             return HTTP1_BAD_LENGTH;
     } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
-        if (seen->codings++ > 0 || !str_eq_nocase(f->value, STR("chunked")) || h->minor == 0)
+        if (seen->codings++ > 0 || h->minor == 0)
             return HTTP1_BAD_TRANSFER_ENCODING;
+        enum http1_reason why = check_coding(f->value);
+        if (why != HTTP1_OK)
+            return why;
     } else if (str_eq_nocase(f->name, STR("expect")) && !h->is_response) {
         if (!str_eq_nocase(f->value, STR("100-continue")))
             return HTTP1_BAD_EXPECT;
         h->expect_continue = h->minor == 1;
     }
-    return HTTP1_OK;
+    return seen->codings > 0 && seen->lengths > 0 ? HTTP1_LENGTH_AND_CHUNKED : HTTP1_OK;
 }
 
-static enum http1_reason finish(struct http1_head *h)
+static enum http1_reason add_field(struct http1_head *h, struct str line, struct seen *seen)
 {
-    struct seen seen = { 0 };
+    struct str name, value;
 
-    for (size_t i = 0; i < h->n_headers; i++) {
-        enum http1_reason why = check_field(h, &h->header[i], &seen);
-        if (why != HTTP1_OK)
-            return why;
-    }
-    if (seen.codings > 0 && seen.lengths > 0)
-        return HTTP1_LENGTH_AND_CHUNKED;
-    if (!h->is_response && h->minor == 1 && seen.hosts == 0)
+    if (line.p[0] == ' ' || line.p[0] == '\t')
+        return HTTP1_OBS_FOLD;
+    if (!str_cut(line, ':', &name, &value) || !is_token(name))
+        return HTTP1_BAD_HEADER_NAME;
+    if (h->n_headers == HTTP1_HEADERS_MAX)
+        return HTTP1_TOO_MANY_HEADERS;
+    struct http1_header *f = &h->header[h->n_headers++];
+    *f = (struct http1_header){ name, str_trim(value) };
+    return check_field(h, f, seen);
+}
+
+/* By definition without a body, whatever the fields say (RFC 9112 §6.3). */
+static bool has_no_body(const struct http1_head *h, bool to_head)
+{
+    return h->is_response &&
+           (to_head || h->status < 200 || h->status == 204 || h->status == 304);
+}
+
+static enum http1_reason finish(struct http1_head *h, const struct seen *seen, bool to_head)
+{
+    if (!h->is_response && h->minor == 1 && seen->hosts == 0)
         return HTTP1_NO_HOST;
-    if (seen.codings > 0)
+    if (has_no_body(h, to_head))
+        h->framing = HTTP1_NO_BODY;
+    else if (seen->codings > 0)
         h->framing = HTTP1_CHUNKED;
-    else if (seen.lengths > 0)
+    else if (seen->lengths > 0)
         h->framing = HTTP1_LENGTH;
     else
         h->framing = h->is_response ? HTTP1_UNTIL_CLOSE : HTTP1_NO_BODY;
-    bool close = http1_has_token(h, "connection", "close");
-    h->keep_alive = h->minor == 1 ? !close : !close && http1_has_token(h, "connection", "keep-alive");
+    bool close = http1_has_token(h, "connection", "close") || h->framing == HTTP1_UNTIL_CLOSE;
+    h->keep_alive = !close && (h->minor == 1 || http1_has_token(h, "connection", "keep-alive"));
     h->upgrade_websocket = h->minor == 1 && http1_has_token(h, "connection", "upgrade") &&
                            http1_has_token(h, "upgrade", "websocket");
     return HTTP1_OK;
@@ -208,8 +242,8 @@ static enum http1_reason finish(struct http1_head *h)
 
 static enum http1_reason version(struct str v, unsigned *minor)
 {
-    if (v.n != 8 || !str_starts(v, STR("HTTP/")) || v.p[6] != '.' || v.p[5] < '0' || v.p[5] > '9' || v.p[7] < '0' ||
-        v.p[7] > '9')
+    if (v.n != 8 || !str_starts(v, STR("HTTP/")) || v.p[6] != '.' || v.p[5] < '0' ||
+        v.p[5] > '9' || v.p[7] < '0' || v.p[7] > '9')
         return HTTP1_BAD_START_LINE;
     if (v.p[5] != '1' || v.p[7] > '1')
         return HTTP1_BAD_VERSION;
@@ -229,13 +263,17 @@ static enum http1_reason request_line(struct http1_head *h, struct str line)
         return HTTP1_BAD_START_LINE;
     if (h->target.n > HTTP1_TARGET_MAX)
         return HTTP1_TARGET_TOO_LONG;
+    enum http1_reason why =
+        version(ver, &h->minor); /* before the target: "PRI * HTTP/2.0" is told what is wrong */
+    if (why != HTTP1_OK)
+        return why;
     bool asterisk = str_eq(h->target, STR("*")) && str_eq(h->method, STR("OPTIONS"));
     if (!asterisk && (h->target.n == 0 || h->target.p[0] != '/'))
         return HTTP1_BAD_TARGET;
     size_t at;
     if (!is_visible(h->target) || str_find(h->target, '#', &at))
         return HTTP1_BAD_TARGET;
-    return version(ver, &h->minor);
+    return HTTP1_OK;
 }
 
 static enum http1_reason status_line(struct http1_head *h, struct str line)
@@ -262,75 +300,74 @@ static int refuse(enum http1_reason *why, enum http1_reason reason)
     return -1;
 }
 
-static int incomplete(const struct reader *r, bool in_start_line, enum http1_reason *why)
+static int parse_head(struct reader *r, bool to_head, struct http1_head *h,
+                      enum http1_reason *why)
 {
-    /* "GET " and 8 KiB of target without an end will never become a request. */
-    if (in_start_line && r->n - r->at > HTTP1_TARGET_MAX + 64)
-        return refuse(why, HTTP1_TARGET_TOO_LONG);
-    return r->n >= HTTP1_HEAD_MAX ? refuse(why, HTTP1_HEAD_TOO_LARGE) : 0;
-}
-
-static int parse_head(struct reader *r, struct http1_head *h, enum http1_reason *why)
-{
+    struct seen seen = { 0 };
     struct str line;
-    enum line got = next_line(r, &line);
+    bool first = true;
 
-    if (got == LINE_MORE)
-        return incomplete(r, !h->is_response, why);
-    if (got == LINE_BAD)
-        return refuse(why, r->why);
-    enum http1_reason bad = h->is_response ? status_line(h, line) : request_line(h, line);
-    if (bad != HTTP1_OK)
-        return refuse(why, bad);
-    for (;;) {
-        got = next_line(r, &line);
+    for (;; first = false) {
+        enum line got = next_line(r, &line);
         if (got == LINE_MORE)
-            return incomplete(r, false, why);
+            return r->n == HTTP1_HEAD_MAX ? refuse(why, HTTP1_HEAD_TOO_LARGE) : 0;
         if (got == LINE_BAD)
             return refuse(why, r->why);
-        if (line.n == 0)
+        if (line.n == 0 && !first)
             break;
-        bad = add_field(h, line);
+        enum http1_reason bad = !first           ? add_field(h, line, &seen)
+                                : h->is_response ? status_line(h, line)
+                                                 : request_line(h, line);
         if (bad != HTTP1_OK)
             return refuse(why, bad);
+        r->line_max = HTTP1_HEAD_MAX;
     }
-    if (r->at > HTTP1_HEAD_MAX)
-        return refuse(why, HTTP1_HEAD_TOO_LARGE);
-    bad = finish(h);
+    enum http1_reason bad = finish(h, &seen, to_head);
     return bad != HTTP1_OK ? refuse(why, bad) : (int)r->at;
 }
 
-int http1_parse_request(const char *p, size_t n, struct http1_head *head, enum http1_reason *why)
+/* Everything but the header array, of which only the first n_headers are ever looked at. */
+static void reset(struct http1_head *h, bool is_response)
 {
-    struct reader r = { p, n < HTTP1_HEAD_MAX + 1 ? n : HTTP1_HEAD_MAX + 1, 0, HTTP1_OK };
+    h->is_response = is_response;
+    h->method = h->target = h->host = (struct str){ NULL, 0 };
+    h->status = 0;
+    h->minor = 0;
+    h->n_headers = 0;
+    h->framing = HTTP1_NO_BODY;
+    h->content_length = 0;
+    h->keep_alive = h->expect_continue = h->upgrade_websocket = false;
+}
 
-    head->is_response = false;
-    head->n_headers = 0;
-    head->status = 0;
-    head->content_length = 0;
-    head->host = (struct str){ 0 };
-    head->expect_continue = false;
+static size_t at_most(size_t n, size_t max)
+{
+    return n < max ? n : max;
+}
+
+int http1_parse_request(const char *p, size_t n, struct http1_head *head,
+                        enum http1_reason *why)
+{
+    /* A request line longer than any that could be accepted is refused without waiting for its
+     * end. */
+    struct reader r = {
+        p, at_most(n, HTTP1_HEAD_MAX), 0, HTTP1_TARGET_MAX + 64, HTTP1_TARGET_TOO_LONG, HTTP1_OK
+    };
+
+    reset(head, false);
     if (r.n >= 2 && p[0] == '\r' && p[1] == '\n')
         r.at = 2;
-    else if (r.n == 1 && p[0] == '\r')
-        return 0;
-    return parse_head(&r, head, why);
+    return parse_head(&r, false, head, why);
 }
 
 int http1_parse_response(const char *p, size_t n, bool to_head, struct http1_head *head,
                          enum http1_reason *why)
 {
-    struct reader r = { p, n < HTTP1_HEAD_MAX + 1 ? n : HTTP1_HEAD_MAX + 1, 0, HTTP1_OK };
+    struct reader r = {
+        p, at_most(n, HTTP1_HEAD_MAX), 0, HTTP1_HEAD_MAX, HTTP1_HEAD_TOO_LARGE, HTTP1_OK
+    };
 
-    head->is_response = true;
-    head->n_headers = 0;
-    head->content_length = 0;
-    head->method = head->target = head->host = (struct str){ 0 };
-    head->expect_continue = false;
-    int used = parse_head(&r, head, why);
-    if (used > 0 && (to_head || head->status < 200 || head->status == 204 || head->status == 304))
-        head->framing = HTTP1_NO_BODY;
-    return used;
+    reset(head, true);
+    return parse_head(&r, to_head, head, why);
 }
 
 struct str http1_get(const struct http1_head *head, const char *name)
@@ -370,17 +407,44 @@ const char *http1_status_text(unsigned status)
         unsigned status;
         const char *text;
     } known[] = {
-        { 100, "Continue" }, { 101, "Switching Protocols" }, { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" },
-        { 204, "No Content" }, { 206, "Partial Content" }, { 301, "Moved Permanently" }, { 302, "Found" },
-        { 303, "See Other" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" }, { 308, "Permanent Redirect" },
-        { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
-        { 405, "Method Not Allowed" }, { 406, "Not Acceptable" }, { 408, "Request Timeout" }, { 409, "Conflict" },
-        { 411, "Length Required" }, { 413, "Content Too Large" }, { 414, "URI Too Long" },
-        { 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" },
-        { 422, "Unprocessable Content" }, { 426, "Upgrade Required" }, { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" }, { 499, "Client Closed Request" },
-        { 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 502, "Bad Gateway" },
-        { 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+        { 100, "Continue" },
+        { 101, "Switching Protocols" },
+        { 200, "OK" },
+        { 201, "Created" },
+        { 202, "Accepted" },
+        { 204, "No Content" },
+        { 206, "Partial Content" },
+        { 301, "Moved Permanently" },
+        { 302, "Found" },
+        { 303, "See Other" },
+        { 304, "Not Modified" },
+        { 307, "Temporary Redirect" },
+        { 308, "Permanent Redirect" },
+        { 400, "Bad Request" },
+        { 401, "Unauthorized" },
+        { 403, "Forbidden" },
+        { 404, "Not Found" },
+        { 405, "Method Not Allowed" },
+        { 406, "Not Acceptable" },
+        { 408, "Request Timeout" },
+        { 409, "Conflict" },
+        { 411, "Length Required" },
+        { 413, "Content Too Large" },
+        { 414, "URI Too Long" },
+        { 415, "Unsupported Media Type" },
+        { 416, "Range Not Satisfiable" },
+        { 417, "Expectation Failed" },
+        { 422, "Unprocessable Content" },
+        { 426, "Upgrade Required" },
+        { 429, "Too Many Requests" },
+        { 431, "Request Header Fields Too Large" },
+        { 499, "Client Closed Request" },
+        { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },
+        { 502, "Bad Gateway" },
+        { 503, "Service Unavailable" },
+        { 504, "Gateway Timeout" },
+        { 505, "HTTP Version Not Supported" },
         { 507, "Insufficient Storage" },
     };
 
@@ -393,17 +457,19 @@ const char *http1_status_text(unsigned status)
 /* --- chunked --- */
 
 enum chunk_state {
-    CHUNK_SIZE,     /* hexadecimal digits */
-    CHUNK_EXT,      /* after the size, up to CR */
-    CHUNK_SIZE_LF,  /* after that CR */
+    CHUNK_SIZE,    /* hexadecimal digits */
+    CHUNK_EXT,     /* after the size, up to CR */
+    CHUNK_SIZE_LF, /* after that CR */
     CHUNK_DATA,
-    CHUNK_DATA_CR,  /* after the data */
+    CHUNK_DATA_CR, /* after the data */
     CHUNK_DATA_LF,
     CHUNK_TRAILER_START, /* at the start of a trailer line */
-    CHUNK_TRAILER,
+    CHUNK_TRAILER_NAME,
+    CHUNK_TRAILER_VALUE,
     CHUNK_TRAILER_LF,
-    CHUNK_END_LF,   /* after the CR of the empty line */
-    CHUNK_DONE
+    CHUNK_END_LF, /* after the CR of the empty line */
+    CHUNK_DONE,
+    CHUNK_BAD
 };
 
 static int hex_digit(char c)
@@ -422,14 +488,15 @@ static bool is_text(char c)
     return (unsigned char)c >= 0x20 ? c != 0x7f : c == '\t';
 }
 
-/* One byte of a size line. `line` counts its bytes; the first must be a digit, at most 16 are. */
+/* One byte of a size line. `line` counts its bytes; the first must be a digit, at most 16 are.
+ */
 static int size_byte(struct http1_chunked *d, char c)
 {
     int v = hex_digit(c);
 
     if (d->state == CHUNK_SIZE && v >= 0) {
-        if (d->line >= 16)
-            return -1;
+        if (d->line >= 16 || d->left > INT64_MAX >> 4)
+            return -1; /* a size that fits no signed integer is a trap for whoever adds it up */
         d->left = d->left << 4 | (uint64_t)v;
         d->line++;
         return 0;
@@ -452,13 +519,19 @@ static int trailer_byte(struct http1_chunked *d, char c)
 {
     if (d->line++ >= HTTP1_TRAILER_MAX)
         return -1;
-    if (c == '\r') {
-        d->state = d->state == CHUNK_TRAILER_START ? CHUNK_END_LF : CHUNK_TRAILER_LF;
-        return 0;
+    if (d->state == CHUNK_TRAILER_VALUE) {
+        if (c == '\r')
+            d->state = CHUNK_TRAILER_LF;
+        return c == '\r' || is_text(c) ? 0 : -1;
     }
-    if (!is_text(c) || (d->state == CHUNK_TRAILER_START && !is_token_char(c)))
+    if (c == '\r' && d->state == CHUNK_TRAILER_START)
+        d->state = CHUNK_END_LF;
+    else if (c == ':' && d->state == CHUNK_TRAILER_NAME)
+        d->state = CHUNK_TRAILER_VALUE;
+    else if (is_token_char(c))
+        d->state = CHUNK_TRAILER_NAME;
+    else
         return -1;
-    d->state = CHUNK_TRAILER;
     return 0;
 }
 
@@ -487,8 +560,10 @@ static int line_feed(struct http1_chunked *d, char c)
     case CHUNK_DATA:
     case CHUNK_DATA_CR:
     case CHUNK_TRAILER_START:
-    case CHUNK_TRAILER:
+    case CHUNK_TRAILER_NAME:
+    case CHUNK_TRAILER_VALUE:
     case CHUNK_DONE:
+    case CHUNK_BAD:
         break;
     }
     return -1;
@@ -504,7 +579,8 @@ static int control_byte(struct http1_chunked *d, char c)
         d->state = CHUNK_DATA_LF;
         return c == '\r' ? 0 : -1;
     case CHUNK_TRAILER_START:
-    case CHUNK_TRAILER:
+    case CHUNK_TRAILER_NAME:
+    case CHUNK_TRAILER_VALUE:
         return trailer_byte(d, c);
     case CHUNK_SIZE_LF:
     case CHUNK_DATA_LF:
@@ -513,6 +589,7 @@ static int control_byte(struct http1_chunked *d, char c)
         return line_feed(d, c);
     case CHUNK_DATA:
     case CHUNK_DONE:
+    case CHUNK_BAD:
         break;
     }
     return -1;
@@ -532,8 +609,10 @@ long http1_chunked_decode(struct http1_chunked *d, const char *p, size_t n, stru
                 d->state = CHUNK_DATA_CR;
             return (long)(at + run);
         }
-        if (control_byte(d, p[at]) < 0)
+        if (control_byte(d, p[at]) < 0) {
+            d->state = CHUNK_BAD;
             return -1;
+        }
         at++;
     }
     return (long)at;

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* jansson recurses, so depth is bounded before it sees the text: brackets outside strings are counted. */
+/* jansson recurses, so depth is bounded before it sees the text: brackets outside strings are
+ * counted. */
 static bool too_deep(struct str text)
 {
     unsigned depth = 0;
@@ -37,9 +38,11 @@ json_t *json_parse(struct str text, struct err *e)
         (void)err_say(e, EINVAL, "JSON is nested deeper than %u levels", JSON_DEPTH_MAX);
         return NULL;
     }
-    json_t *j = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    json_t *j = json_loadb(text.p ? text.p : "", text.n,
+                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!j)
-        (void)err_say(e, EINVAL, "not valid JSON: line %d column %d: %.160s", why.line, why.column, why.text);
+        (void)err_say(e, EINVAL, "not valid JSON: line %d column %d: %.160s", why.line,
+                      why.column, why.text);
     return j;
 }
 
@@ -76,7 +79,8 @@ static int wrong(const char *field, const char *want, const json_t *got, struct 
     return err_say(e, EINVAL, "field '%s' must be %s, got %s", field, want, type_name(got));
 }
 
-int json_get_str(const json_t *obj, const char *field, size_t max_bytes, const char **out, struct err *e)
+int json_get_str(const json_t *obj, const char *field, size_t max_bytes, const char **out,
+                 struct err *e)
 {
     const json_t *v = field_of(obj, field);
 
@@ -85,23 +89,27 @@ int json_get_str(const json_t *obj, const char *field, size_t max_bytes, const c
     if (!json_is_string(v))
         return wrong(field, "a string", v, e);
     if (json_string_length(v) > max_bytes)
-        return err_say(e, EINVAL, "field '%s' must be at most %zu bytes long", field, max_bytes);
+        return err_say(e, EINVAL, "field '%s' must be at most %zu bytes long", field,
+                       max_bytes);
     *out = json_string_value(v);
     return 1;
 }
 
-int json_get_i64(const json_t *obj, const char *field, int64_t min, int64_t max, int64_t *out, struct err *e)
+int json_get_i64(const json_t *obj, const char *field, int64_t min, int64_t max, int64_t *out,
+                 struct err *e)
 {
     const json_t *v = field_of(obj, field);
     char want[96];
 
     if (!v)
         return 0;
-    (void)snprintf(want, sizeof want, "an integer between %lld and %lld", (long long)min, (long long)max);
+    (void)snprintf(want, sizeof want, "an integer between %lld and %lld", (long long)min,
+                   (long long)max);
     if (!json_is_integer(v))
         return wrong(field, want, v, e);
     if (json_integer_value(v) < min || json_integer_value(v) > max)
-        return err_say(e, EINVAL, "field '%s' must be %s, got %lld", field, want, (long long)json_integer_value(v));
+        return err_say(e, EINVAL, "field '%s' must be %s, got %lld", field, want,
+                       (long long)json_integer_value(v));
     *out = json_integer_value(v);
     return 1;
 }
@@ -142,8 +150,8 @@ int json_get_array(const json_t *obj, const char *field, json_t **out, struct er
     return 1;
 }
 
-int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, size_t max_bytes, json_t **out,
-                     struct err *e)
+int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, size_t max_bytes,
+                     json_t **out, struct err *e)
 {
     json_t *map = NULL;
     json_t *v;
@@ -157,11 +165,13 @@ int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, siz
     json_object_foreach(map, key, v)
     {
         if (!json_is_string(v))
-            return err_say(e, EINVAL, "field '%s': the value of '%.64s' must be a string, got %s", field, key,
-                           type_name(v));
+            return err_say(e, EINVAL,
+                           "field '%s': the value of '%.64s' must be a string, got %s", field,
+                           key, type_name(v));
         if (strlen(key) > max_bytes || json_string_length(v) > max_bytes)
-            return err_say(e, EINVAL, "field '%s': '%.64s' and its value must be at most %zu bytes long", field, key,
-                           max_bytes);
+            return err_say(e, EINVAL,
+                           "field '%s': '%.64s' and its value must be at most %zu bytes long",
+                           field, key, max_bytes);
     }
     *out = map;
     return 1;
@@ -170,15 +180,19 @@ int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, siz
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t len = p[0] < 0x80                   ? 1
+                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                 : (p[0] & 0xf0) == 0xe0       ? 3
+                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                               : 0;
 
     if (len == 0 || len > n)
         return 0;
     for (size_t i = 1; i < len; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
         return 0;
     return len;
 }
@@ -217,5 +231,6 @@ static int append(const char *p, size_t n, void *arg)
 
 bool json_write(struct buf *out, const json_t *j)
 {
-    return json_dump_callback(j, append, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0 && buf_ok(out);
+    return json_dump_callback(j, append, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0 &&
+           buf_ok(out);
 }

@@ -32,7 +32,7 @@ int url_decode(struct str s, bool plus_is_blank, struct buf *out)
             int hi = s.n - i > 2 ? hex(s.p[i + 1]) : -1;
             int lo = s.n - i > 2 ? hex(s.p[i + 2]) : -1;
             if (hi < 0 || lo < 0 || hi + lo == 0) {
-                out->n = start;
+                buf_truncate(out, start);
                 return -EINVAL;
             }
             c = (char)(hi << 4 | lo);
@@ -49,8 +49,8 @@ void url_encode(struct str s, struct buf *out)
 
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                     c == '_' || c == '~';
+        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
         if (plain) {
             buf_add_char(out, (char)c);
             continue;

@@ -193,14 +193,14 @@ static long read_chunked(struct http_conn *c, char *buf, size_t n)
         b->done = b->chunked.done;
         if (used < (size_t)got) {
             buf_add(&c->ahead, buf + used, (size_t)got - used);
-            /* What is still in c->in comes after it. */
-            buf_add(&c->ahead, c->in.p + c->in_off, c->in.n - c->in_off);
+            if (c->in_off < c->in.n) /* what is still there comes after it */
+                buf_add(&c->ahead, c->in.p + c->in_off, c->in.n - c->in_off);
             c->in_off = c->in.n;
             if (!buf_ok(&c->ahead))
                 return -ENOMEM;
         }
     }
-    if (data_n > b->max - b->delivered)
+    if (b->delivered + data_n > b->max)
         return -EMSGSIZE;
     return (long)data_n;
 }

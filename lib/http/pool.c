@@ -28,16 +28,20 @@ static void give_back(struct http_conn *c)
 
 static void *thread_main(void *server);
 
-/* With the lock. One waiter or one new thread is enough: whoever takes a job calls this again while jobs are left. So
- * short handlers are run by few threads, and yet a blocking one never holds up the job behind it. */
+/* With the lock. Brings one more thread to the queue, at most one at a time: it takes a job and, if jobs are left, calls this
+ * again. So short handlers are run by the few threads that are awake anyway, and yet a blocking one never holds up the job
+ * behind it. */
 static void wake_one(struct http_server *s)
 {
+    if (s->is_waking)
+        return;
     if (s->idle_threads > 0) {
+        s->is_waking = true;
         (void)pthread_cond_signal(&s->work);
         return;
     }
     if (s->threads >= s->cfg.max_threads)
-        return; /* not reached with more jobs than threads: busy is capped at max_threads */
+        return; /* never with more jobs than threads: busy is capped at max_threads */
 
     pthread_attr_t attr;
     pthread_t t;
@@ -49,8 +53,10 @@ static void wake_one(struct http_server *s)
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0) {
         /* Signals are the main thread's; and sendfile to a peer that is gone must fail with EPIPE, not kill us. */
         (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-        if (pthread_create(&t, &attr, thread_main, s) == 0)
+        if (pthread_create(&t, &attr, thread_main, s) == 0) {
             s->threads++;
+            s->is_waking = true;
+        }
         (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
     }
     (void)pthread_attr_destroy(&attr);
@@ -69,6 +75,7 @@ static struct http_conn *take_job(struct http_server *s)
         s->idle_threads++;
         r = pthread_cond_timedwait(&s->work, &s->lock, &ts);
         s->idle_threads--;
+        s->is_waking = false; /* it is me, or whoever else waits will look too: the job is seen either way */
     }
     struct http_conn *c = s->jobs;
     s->jobs = c->link;
@@ -85,6 +92,7 @@ static void *thread_main(void *server)
     struct http_conn *c;
 
     (void)pthread_mutex_lock(&s->lock);
+    s->is_waking = false;
     while ((c = take_job(s)) != NULL) {
         (void)pthread_mutex_unlock(&s->lock);
         handler_run(c);

@@ -110,7 +110,7 @@ struct http_server {
     struct http_conn *returned, **returned_end; /* lock */
     bool wake_pending;                          /* lock */
     unsigned threads, idle_threads;             /* lock */
-    bool threads_end;                           /* lock */
+    bool is_waking, threads_end;                /* lock */
 
     atomic_uint busy;     /* requests given to handlers and not back yet */
     atomic_uint stopping; /* 0, 1 = no new work, 2 = end what is left */

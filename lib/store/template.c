@@ -56,8 +56,8 @@ static int need_text(const json_t *j, const char *field, char *out, size_t cap, 
     return rc < 0 ? rc : str_copy(str_from(s), out, cap);
 }
 
-static int need_number(const json_t *j, const char *field, int64_t min, int64_t max, int64_t *out,
-                       struct err *e)
+static int need_number(const json_t *j, const char *field, int64_t min, int64_t max,
+                       int64_t *out, struct err *e)
 {
     int rc = json_get_i64(j, field, min, max, out, e);
 
@@ -70,7 +70,8 @@ static int read_name(const json_t *j, struct template *t, struct err *e)
 
     if (rc < 0)
         return rc;
-    return template_name_ok(str_from(t->name)) ? 0 : err_say(e, EINVAL, "field 'name' is no name");
+    return template_name_ok(str_from(t->name)) ? 0
+                                               : err_say(e, EINVAL, "field 'name' is no name");
 }
 
 static int read_aliases(const json_t *j, struct template *t, struct err *e)
@@ -81,12 +82,14 @@ static int read_aliases(const json_t *j, struct template *t, struct err *e)
     if (rc < 0)
         return rc;
     if (json_array_size(list) > TEMPLATE_ALIASES_MAX)
-        return err_say(e, EINVAL, "field 'aliases' may have at most %u entries", TEMPLATE_ALIASES_MAX);
+        return err_say(e, EINVAL, "field 'aliases' may have at most %u entries",
+                       TEMPLATE_ALIASES_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *s = json_string_value(json_array_get(list, i));
         if (!s || !template_name_ok(str_from(s)))
             return err_say(e, EINVAL, "field 'aliases': entry %zu is no name", i);
-        (void)str_copy(str_from(s), t->alias[i], sizeof t->alias[i]); /* template_name_ok: it fits */
+        (void)str_copy(str_from(s), t->alias[i],
+                       sizeof t->alias[i]); /* template_name_ok: it fits */
         t->n_aliases = i + 1;
     }
     return 0;
@@ -101,7 +104,8 @@ static int read_digest(const json_t *j, struct template *t, struct err *e)
         return rc;
     struct str hex = str_from(t->digest_text);
     for (size_t i = 0; i < sizeof t->digest; i++) {
-        if (hex.n != 2 * sizeof t->digest || num_parse_hex_u64(str_sub(hex, 2 * i, 2), 255, &v) < 0)
+        if (hex.n != 2 * sizeof t->digest ||
+            num_parse_hex_u64(str_sub(hex, 2 * i, 2), 255, &v) < 0)
             return err_say(e, EINVAL, "field 'digest' must be 64 hexadecimal digits");
         t->digest[i] = (uint8_t)v;
     }
@@ -170,7 +174,7 @@ static int read_defaults(const json_t *j, struct template *t, struct err *e)
         return -e->code;
     if (*workdir && *workdir != '/')
         return err_say(e, EINVAL, "field 'workdir' must be absolute");
-    (void)str_copy(str_from(user), t->user, sizeof t->user);          /* json_get_str: they fit */
+    (void)str_copy(str_from(user), t->user, sizeof t->user); /* json_get_str: they fit */
     (void)str_copy(str_from(workdir), t->workdir, sizeof t->workdir); /* likewise */
     t->env = env ? json_incref(env) : json_object();
     return t->env ? 0 : err_set(e, ENOMEM, "keep field 'env'");
@@ -262,7 +266,8 @@ static int by_name(const void *a, const void *b)
 static int list_names(int dir_fd, struct name out[TEMPLATES_MAX], size_t *n, struct err *e)
 {
     *n = 0;
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* has a position of its own */
+    int fd =
+        openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* has a position of its own */
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
         int code = errno;

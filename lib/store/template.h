@@ -14,13 +14,14 @@
 #define TEMPLATE_FILE_MAX    65536u /* bytes of a metadata file */
 #define TEMPLATES_MAX        256u   /* files that are looked at */
 
-struct template {
+struct template
+{
     char name[TEMPLATE_NAME_MAX + 1];
     char alias[TEMPLATE_ALIASES_MAX][TEMPLATE_NAME_MAX + 1];
     size_t n_aliases;
     uint8_t digest[32]; /* SHA-256 of the image, which is STATE/templates/<hex>.erofs */
     char digest_text[65];
-    uint64_t bytes; /* of the image */
+    uint64_t bytes;      /* of the image */
     uint64_t created_ns; /* real time */
     uint32_t cpu_count;  /* 1..64 */
     uint32_t memory_mb;  /* 64..65536 */

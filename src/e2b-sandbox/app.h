@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/app: the whole program. One of it, made in main.c and passed down; fixed once requests are served. */
+#pragma once
+#include "e2b-sandbox/auth.h"
+#include "e2b-sandbox/config.h"
+#include "e2b-sandbox/fleet.h"
+#include "e2b-sandbox/metrics.h"
+#include "e2b-sandbox/registry.h"
+#include "e2b-sandbox/warden_client.h"
+#include "http/server.h"
+
+struct reconciler;
+
+struct app {
+    struct config config;
+    uint64_t start_real_ns, start_mono_ns;
+    int templates_fd;
+    struct registry *registry;
+    struct fleet *fleet;
+    struct warden *warden;
+    struct auth *auth;
+    _Atomic(struct reconciler *)
+        reconciler; /* the warden's thread may look before it is there */
+    struct metrics metrics;
+    struct http_server *server;
+};
+
+#define APP_CLIENT_ID "firebreak"
+#define APP_ENVD_VERSION                                                                       \
+    "0.6.13" /* what envd answers to; clients turn features on and off by it (e2b-wire 3.1) */

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/digest: SHA-256, by OpenSSL. */
+#pragma once
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct digest {
+    uint8_t byte[32];
+};
+/* Cannot fail but for want of memory, which ends the program: a wrong digest must never be compared. */
+struct digest digest_of(struct str s);

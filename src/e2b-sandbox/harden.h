@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/harden: gives up every privilege, and proves it. Called once, when all that needs privilege is open and before a byte
+ * from outside is read; there is one thread then. */
+#pragma once
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* As root: becomes uid (and gid of the same number), with no group, no capability and an empty bounding set. In any case: no core
+ * dumps, not traceable by others of this uid, no privilege by executing a file. Any step that fails, or did nothing, is an
+ * error: the program must not serve then. */
+int harden_self(uid_t uid, struct err *e);

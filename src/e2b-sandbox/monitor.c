@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "e2b-sandbox/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "ipc/ipc.h"
+
+#define ANSWER_LIMIT_S 3 /* a freeze may take a second */
+#define LOCK_LIMIT_NS                                                                          \
+    (5 * NS_PER_S) /* longer than one call: who waits longer meets a monitor that hangs */
+#define OPEN_LIMIT_NS (3 * NS_PER_S)
+
+/* A monitor that hangs must not take the thread with it. */
+static int set_limits(int fd)
+{
+    const struct timeval t = { .tv_sec = ANSWER_LIMIT_S };
+    return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) < 0 ||
+                   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) < 0
+               ? -errno
+               : 0;
+}
+
+static void drop(struct sandbox *s)
+{
+    if (s->monitor.fd >= 0)
+        (void)close(s->monitor.fd);
+    s->monitor.fd = -1;
+}
+
+static int open_connection(struct sandbox *s, struct warden *w)
+{
+    struct warden_msg m = { .type = WARDEN_OPEN, .id = s->facts.id };
+    AUTO_CLOSE int fd = -1;
+    int rc = warden_call(w, &m, &fd, OPEN_LIMIT_NS);
+
+    if (rc < 0)
+        return rc;
+    if (m.status < 0)
+        return m.status == -ENOENT ? -ENOENT : -ENOTCONN;
+    if (fd < 0 || set_limits(fd) < 0)
+        return -ENOTCONN;
+    s->monitor.fd = fd_steal(&fd);
+    return 0;
+}
+
+static int exchange(struct sandbox *s, const struct monitor_msg *ask,
+                    struct monitor_msg *answer, int *fd)
+{
+    *fd = -1;
+    int rc = ipc_send(s->monitor.fd, ask, sizeof *ask, NULL, 0);
+    if (rc == 0)
+        rc = ipc_recv(s->monitor.fd, answer, sizeof *answer, fd, 1, NULL);
+    if (rc < 0)
+        return rc;
+    if (answer->request_id == ask->request_id && answer->type == ask->type)
+        return 0;
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+    return -EPROTO;
+}
+
+static int call_locked(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
+{
+    struct monitor_msg answer;
+    int rc = 0;
+
+    /* A connection that has been idle may be dead: the second try is on a new one. */
+    for (int tries = 0; tries < 2; tries++) {
+        bool is_new = s->monitor.fd < 0;
+        if (is_new && (rc = open_connection(s, w)) < 0)
+            return rc;
+        m->version = MONITOR_VERSION;
+        m->request_id = ++s->monitor.next_id;
+        rc = exchange(s, m, &answer, fd);
+        if (rc == 0) {
+            *m = answer;
+            return m->status > 0 ? -EPROTO : m->status;
+        }
+        drop(s); /* an answer that comes later would be taken for that to another question */
+        if (rc == -EAGAIN)
+            return -ETIMEDOUT;
+        if (is_new)
+            break;
+    }
+    return -ENOTCONN;
+}
+
+static int call(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
+{
+    uint64_t until_ns = clock_mono_ns() + LOCK_LIMIT_NS;
+    struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
+                              .tv_nsec = (long)(until_ns % NS_PER_S) };
+
+    if (pthread_mutex_clocklock(&s->monitor.lock, CLOCK_MONOTONIC, &until) != 0)
+        return -ETIMEDOUT;
+    int rc = call_locked(s, w, m, fd);
+    (void)pthread_mutex_unlock(&s->monitor.lock);
+    return rc;
+}
+
+/* A call whose answer has no business to carry a descriptor. */
+static int call_plain(struct sandbox *s, struct warden *w, struct monitor_msg *m)
+{
+    AUTO_CLOSE int fd = -1;
+    return call(s, w, m, &fd);
+}
+
+void monitor_take(struct sandbox *s, int fd)
+{
+    (void)pthread_mutex_lock(&s->monitor.lock);
+    drop(s);
+    if (set_limits(fd) == 0)
+        s->monitor.fd = fd;
+    else
+        (void)close(fd);
+    (void)pthread_mutex_unlock(&s->monitor.lock);
+}
+
+/* A monitor that has been taken over could hand us anything that blocks or lies about what it is. */
+static bool is_tcp(int fd)
+{
+    int domain, type;
+    socklen_t n = sizeof domain, k = sizeof type;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &k) < 0)
+        return false;
+    return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM &&
+           fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+int monitor_connect_port(struct sandbox *s, struct warden *w, uint32_t port, int *fd)
+{
+    struct monitor_msg m = { .type = MONITOR_CONNECT, .port = port };
+    AUTO_CLOSE int got = -1;
+    int rc = call(s, w, &m, &got);
+
+    if (rc < 0)
+        return rc;
+    if (got < 0 || !is_tcp(got))
+        return -EPROTO;
+    *fd = fd_steal(&got);
+    return 0;
+}
+
+int monitor_stats(struct sandbox *s, struct warden *w, struct monitor_stats *out)
+{
+    struct monitor_msg m = { .type = MONITOR_STATS };
+    int rc = call_plain(s, w, &m);
+
+    if (rc == 0)
+        *out = m.stats;
+    return rc;
+}
+
+struct sample monitor_sample(const struct monitor_stats *stats)
+{
+    return (struct sample){ .real_ns = clock_real_ns(),
+                            .boot_ns = clock_boot_ns(),
+                            .cpu_usec = stats->cpu_usec,
+                            .memory_bytes = stats->memory_bytes,
+                            .memory_limit_bytes = stats->memory_limit_bytes,
+                            .disk_bytes = stats->disk_used_bytes,
+                            .disk_limit_bytes = stats->disk_limit_bytes };
+}
+
+int monitor_set_deadline(struct sandbox *s, struct warden *w, uint64_t boot_ns)
+{
+    struct monitor_msg m = { .type = MONITOR_SET_DEADLINE, .deadline_ns = boot_ns };
+    return call_plain(s, w, &m);
+}
+
+int monitor_kill(struct sandbox *s, struct warden *w)
+{
+    struct monitor_msg m = { .type = MONITOR_KILL };
+    return call_plain(s, w, &m);
+}

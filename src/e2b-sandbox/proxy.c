@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "e2b-sandbox/proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/routing.h"
+#include "e2b-sandbox/signature.h"
+#include "ipc/monitor_proto.h"
+
+#define CONNECT_LIMIT_NS (5 * NS_PER_S)
+
+/* One exchange that is going on; lives from start to on_end. */
+struct exchange {
+    struct app *a;
+    struct sandbox *s; /* a reference, and one of its conns */
+};
+
+static void end_exchange(struct exchange *x)
+{
+    (void)atomic_fetch_sub(&x->s->conns, 1);
+    sandbox_put(x->s);
+    free(x);
+}
+
+static void on_end(void *arg, uint64_t bytes_up, uint64_t bytes_down)
+{
+    struct exchange *x = arg;
+
+    (void)atomic_fetch_add(&x->a->metrics.relayed_up, bytes_up);
+    (void)atomic_fetch_add(&x->a->metrics.relayed_down, bytes_down);
+    end_exchange(x);
+}
+
+/* --- what the proxy answers itself (e2b-wire 1.4) --- */
+
+static void write_body(struct buf *b, const char *id, const char *message, uint32_t port,
+                       unsigned code)
+{
+    buf_add_cstr(b, "{\"sandboxId\":");
+    json_write_str(b, str_from(id));
+    buf_addf(b, ",\"message\":\"%s\",", message);
+    if (port > 0)
+        buf_addf(b, "\"port\":%u,", port);
+    buf_addf(b, "\"code\":%u}", code);
+}
+
+static void refuse(struct http_conn *c, const char *id, unsigned code, const char *headers,
+                   const char *message, uint32_t port)
+{
+    AUTO_BUF struct buf b = BUF_INIT(1024);
+
+    write_body(&b, id, message, port, code);
+    answer_json(c, code, headers, &b);
+}
+
+static void refuse_internal_path(struct http_conn *c)
+{
+    AUTO_BUF struct buf b = BUF_INIT(8 * HTTP1_TARGET_MAX);
+
+    buf_add_cstr(&b, "{\"message\":\"this path is for the service itself\",\"path\":");
+    json_write_str(&b, http_path(c));
+    buf_add_cstr(&b, ",\"code\":404}");
+    answer_json(c, 404, NULL, &b);
+}
+
+static void refuse_connection(struct http_conn *c, const struct sandbox *s, uint32_t port,
+                              int rc)
+{
+    const char *id = s->facts.id.text;
+
+    if (rc == -ECONNREFUSED)
+        refuse(c, id, 502, NULL, "The sandbox is running but port is not open", port);
+    else if (rc == -ENOENT)
+        refuse(c, id, 502, NULL, "The sandbox was not found", 0);
+    else /* it may well run: 502 would tell clients that it does not */
+        refuse(c, id, 503, "Retry-After: 1\r\n", "The sandbox cannot be reached just now", 0);
+}
+
+/* --- the way in --- */
+
+static void relay(struct http_conn *c, struct exchange *x, uint32_t port, int upstream_fd)
+{
+    static const char *const drop[] = { "X-API-Key", "X-E2B-API-Key", "E2b-Sandbox-Id",
+                                        "E2b-Sandbox-Port", NULL };
+    AUTO_BUF struct buf body = BUF_INIT(1024);
+
+    write_body(&body, x->s->facts.id.text, "The sandbox is running but port is not open", port,
+               502);
+    const struct http_relay r = { .upstream_fd = upstream_fd,
+                                  .drop = drop,
+                                  .connect_timeout_ns = CONNECT_LIMIT_NS,
+                                  .fail_status = 502,
+                                  .fail_body = buf_str(&body),
+                                  .on_end = on_end,
+                                  .on_end_arg = x };
+    int rc = http_relay(c, &r);
+    if (rc == 0)
+        return; /* on_end has x now */
+    if (rc == -EINVAL)
+        answer_error(c, 400, NULL, NULL, "this request cannot be forwarded");
+    else
+        refuse(c, x->s->facts.id.text, 503, "Retry-After: 1\r\n", "The server is out of memory",
+               0);
+    end_exchange(x);
+}
+
+/* Counts it in, or answers. Returns owned, or NULL. */
+static struct exchange *begin_exchange(struct http_conn *c, struct app *a, struct sandbox *s)
+{
+    struct exchange *x = NULL;
+
+    if (atomic_fetch_add(&s->conns, 1) >= a->config.conns_per_sandbox)
+        refuse(c, s->facts.id.text, 429, NULL, "The sandbox has too many connections", 0);
+    else if (!(x = malloc(sizeof *x)))
+        refuse(c, s->facts.id.text, 503, "Retry-After: 1\r\n", "The server is out of memory",
+               0);
+    if (!x) {
+        (void)atomic_fetch_sub(&s->conns, 1);
+        return NULL;
+    }
+    *x = (struct exchange){ a, sandbox_ref(s) };
+    return x;
+}
+
+static void forward(struct http_conn *c, struct app *a, struct sandbox *s, uint32_t port)
+{
+    struct exchange *x = begin_exchange(c, a, s);
+    int fd = -1;
+
+    if (!x)
+        return;
+    int rc = monitor_connect_port(s, a->warden, port, &fd);
+    if (rc == 0) {
+        relay(c, x, port, fd);
+        return;
+    }
+    refuse_connection(c, s, port, rc);
+    end_exchange(x);
+}
+
+void proxy_handle(struct http_conn *c, struct app *a, const char *id, uint32_t port)
+{
+    int internal = port == MONITOR_AGENT_PORT ? routing_is_internal_path(http_path(c)) : 0;
+
+    if (internal < 0) {
+        answer_error(c, 400, NULL, NULL, "the path is not percent-encoded correctly");
+        return;
+    }
+    if (internal > 0) {
+        refuse_internal_path(c);
+        return;
+    }
+    AUTO_SANDBOX struct sandbox *s = fleet_find(a->fleet, str_from(id));
+    if (s)
+        forward(c, a, s, port);
+    else
+        refuse(c, id, 502, NULL, "The sandbox was not found", 0);
+}
+
+/* --- signed URLs: they are fetched by third parties, who send no headers of ours --- */
+
+static struct sandbox *find_signer(struct app *a, const struct file_signature *sig)
+{
+    AUTO_FREE struct sandbox **all = calloc(WARDEN_MAX_SANDBOXES, sizeof(struct sandbox *));
+    struct sandbox *found = NULL;
+    size_t n = all ? fleet_all(a->fleet, all) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!found && all[i]->facts.token[0] && sandbox_look(all[i]).state == SANDBOX_RUNNING &&
+            signature_is_by(sig, str_from(all[i]->facts.token)))
+            found = all[i];
+        else
+            sandbox_put(all[i]);
+    }
+    return found;
+}
+
+bool proxy_handle_signed(struct http_conn *c, struct app *a)
+{
+    AUTO_FILE_SIGNATURE struct file_signature sig = { 0 };
+
+    if (!signature_read(http_head(c)->method, http_path(c), http_query(c), &sig))
+        return false;
+    AUTO_SANDBOX struct sandbox *s = find_signer(a, &sig);
+    if (s)
+        forward(c, a, s,
+                MONITOR_AGENT_PORT); /* envd checks it again, and whether it has expired */
+    else
+        answer_error(c, 401, NULL, NULL, "invalid signature");
+    return true;
+}

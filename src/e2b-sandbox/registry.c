@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "e2b-sandbox/registry.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "ipc/ipc.h"
+
+#define SCHEMA_VERSION 1
+
+enum statement {
+    INSERT,
+    SET_RUNNING,
+    SET_END,
+    SET_ENDED,
+    END_UNFINISHED,
+    EACH_RUNNING,
+    PRUNE_OLD,
+    PRUNE_MANY,
+    COUNT_USE,
+    GET_USE,
+    FORGET_BOOTSTRAP,
+    ADD_KEY,
+    EACH_KEY,
+    STATEMENTS
+};
+
+static const char *const sql[STATEMENTS] = {
+    [INSERT] = "INSERT INTO sandboxes (id, template, state, started_ns, end_ns, cpu_count, "
+               "memory_mb, disk_mb, internet, "
+               "metadata, token) VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
+    [SET_RUNNING] = "UPDATE sandboxes SET state = 'running', started_ns = ? WHERE id = ? AND "
+                    "state = 'starting' "
+                    "RETURNING template",
+    [SET_END] = "UPDATE sandboxes SET end_ns = ? WHERE id = ? AND state = 'running'",
+    [SET_ENDED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = ?, token = NULL "
+                  "WHERE id = ? AND state <> 'ended'",
+    [END_UNFINISHED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = "
+                       "'start_failed', token = NULL "
+                       "WHERE state = 'starting'",
+    [EACH_RUNNING] = "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
+                     "internet, metadata, token "
+                     "FROM sandboxes WHERE state = 'running'",
+    [PRUNE_OLD] = "DELETE FROM sandboxes WHERE state = 'ended' AND ended_ns < ?",
+    [PRUNE_MANY] =
+        "DELETE FROM sandboxes WHERE state = 'ended' AND id IN (SELECT id FROM sandboxes "
+        "WHERE state = 'ended' ORDER BY ended_ns DESC LIMIT -1 OFFSET ?)",
+    [COUNT_USE] =
+        "INSERT INTO template_use (template, count, last_ns) VALUES (?, 1, ?) "
+        "ON CONFLICT (template) DO UPDATE SET count = count + 1, last_ns = excluded.last_ns",
+    [GET_USE] = "SELECT count, last_ns FROM template_use WHERE template = ?",
+    [FORGET_BOOTSTRAP] = "DELETE FROM api_keys WHERE name = 'bootstrap' AND digest <> ?",
+    [ADD_KEY] = "INSERT INTO api_keys (digest, name, created_ns) VALUES (?, 'bootstrap', ?) ON "
+                "CONFLICT DO NOTHING",
+    [EACH_KEY] = "SELECT digest FROM api_keys ORDER BY created_ns",
+};
+
+static const char schema[] =
+    "CREATE TABLE sandboxes ("
+    " id TEXT PRIMARY KEY,"
+    " template TEXT NOT NULL,"
+    " state TEXT NOT NULL CHECK (state IN ('starting', 'running', 'ended')),"
+    " started_ns INTEGER NOT NULL,"
+    " end_ns INTEGER NOT NULL,"
+    " ended_ns INTEGER,"
+    " cause TEXT,"
+    " cpu_count INTEGER NOT NULL,"
+    " memory_mb INTEGER NOT NULL,"
+    " disk_mb INTEGER NOT NULL,"
+    " internet INTEGER NOT NULL,"
+    " metadata TEXT NOT NULL,"
+    " token TEXT"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX sandboxes_by_state ON sandboxes (state, ended_ns);"
+    "CREATE TABLE api_keys ("
+    " digest BLOB PRIMARY KEY CHECK (length(digest) = 32),"
+    " name TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE template_use ("
+    " template TEXT PRIMARY KEY,"
+    " count INTEGER NOT NULL,"
+    " last_ns INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "PRAGMA user_version = 1;";
+
+struct registry {
+    pthread_mutex_t lock; /* around everything below */
+    sqlite3 *db;
+    sqlite3_stmt *stmt[STATEMENTS];
+};
+
+/* --- one call --- */
+
+static int fail(struct registry *r, const char *what, struct err *e)
+{
+    int code = sqlite3_errcode(r->db);
+    return err_say(e,
+                   code == SQLITE_FULL    ? ENOSPC
+                   : code == SQLITE_NOMEM ? ENOMEM
+                                          : EIO,
+                   "%s: %.160s", what, sqlite3_errmsg(r->db));
+}
+
+static sqlite3_stmt *begin(struct registry *r, enum statement s)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    return r->stmt[s];
+}
+
+/* Runs a statement that gives no row (or whose rows do not matter), resets it and lets go of the lock. */
+static int finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+{
+    int rc = sqlite3_step(st);
+
+    while (rc == SQLITE_ROW)
+        rc = sqlite3_step(st);
+    int result = rc == SQLITE_DONE ? 0 : fail(r, what, e);
+    (void)sqlite3_reset(st); /* repeats the error of step */
+    (void)sqlite3_clear_bindings(st);
+    (void)pthread_mutex_unlock(&r->lock);
+    return result;
+}
+
+/* Binding fails only for want of memory, and then the step or a NOT NULL fails too. Values outlive the step. */
+static void bind_text(sqlite3_stmt *st, int at, const char *s)
+{
+    (void)sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
+}
+
+static void bind_u64(sqlite3_stmt *st, int at, uint64_t v)
+{
+    (void)sqlite3_bind_int64(st, at, (sqlite3_int64)(v > INT64_MAX ? INT64_MAX : v));
+}
+
+static uint64_t column_u64(sqlite3_stmt *st, int at)
+{
+    sqlite3_int64 v = sqlite3_column_int64(st, at);
+    return v < 0 ? 0 : (uint64_t)v;
+}
+
+static uint32_t column_u32(sqlite3_stmt *st, int at)
+{
+    uint64_t v = column_u64(st, at);
+    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+static const char *column_text(sqlite3_stmt *st, int at)
+{
+    const unsigned char *s = sqlite3_column_text(st, at);
+    return s ? (const char *)s : "";
+}
+
+/* --- opening --- */
+
+static int configure(struct registry *r, struct err *e)
+{
+    static const struct {
+        int option, value;
+    } config[] = {
+        { SQLITE_DBCONFIG_DQS_DDL, 0 },        { SQLITE_DBCONFIG_DQS_DML, 0 },
+        { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 }, { SQLITE_DBCONFIG_DEFENSIVE, 1 },
+        { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 }, { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+    };
+    int now;
+
+    for (size_t i = 0; i < ARRAY_LEN(config); i++)
+        if (sqlite3_db_config(r->db, config[i].option, config[i].value, &now) != SQLITE_OK ||
+            now != config[i].value)
+            return err_say(e, EIO, "SQLite refuses a protective setting");
+    (void)sqlite3_busy_timeout(r->db, 2000); /* only an operator's own sqlite3 could compete */
+    if (sqlite3_exec(
+            r->db,
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;"
+            "PRAGMA journal_size_limit = 4194304; PRAGMA cell_size_check = ON; PRAGMA "
+            "cache_size = -2000;",
+            NULL, NULL, NULL) != SQLITE_OK)
+        return fail(r, "set up the database", e);
+    return 0;
+}
+
+static int read_version(struct registry *r, int *version, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+
+    if (sqlite3_prepare_v2(r->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK ||
+        sqlite3_step(st) != SQLITE_ROW) {
+        (void)sqlite3_finalize(st);
+        return fail(r, "read the database's version", e);
+    }
+    *version = sqlite3_column_int(st, 0);
+    (void)sqlite3_finalize(st);
+    return 0;
+}
+
+static int migrate(struct registry *r, struct err *e)
+{
+    int version;
+
+    if (read_version(r, &version, e) < 0)
+        return -e->code;
+    if (version > SCHEMA_VERSION)
+        return err_say(e, EINVAL,
+                       "the database is of a newer version (%d): start a newer e2b-sandbox",
+                       version);
+    if (version == SCHEMA_VERSION)
+        return 0;
+    if (sqlite3_exec(r->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(r->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        return fail(r, "make the tables", e);
+    return 0;
+}
+
+static int prepare_all(struct registry *r, struct err *e)
+{
+    for (int i = 0; i < STATEMENTS; i++)
+        if (sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->stmt[i],
+                               NULL) != SQLITE_OK)
+            return fail(r, "prepare a statement", e);
+    return 0;
+}
+
+int registry_open(struct registry **out, const char *path, struct err *e)
+{
+    struct registry *r = calloc(1, sizeof *r);
+    /* One connection with our own lock around it. No URI: the path is a path. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                SQLITE_OPEN_PRIVATECACHE;
+
+    if (!r)
+        return err_set(e, ENOMEM, "open '%s'", path);
+    (void)pthread_mutex_init(&r->lock, NULL);
+    if (sqlite3_open_v2(path, &r->db, flags, NULL) != SQLITE_OK) {
+        (void)err_say(e, sqlite3_system_errno(r->db) ? sqlite3_system_errno(r->db) : EIO,
+                      "open '%s': %.120s", path, sqlite3_errmsg(r->db));
+        registry_close(r);
+        return -e->code;
+    }
+    if (configure(r, e) < 0 || migrate(r, e) < 0 || prepare_all(r, e) < 0) {
+        registry_close(r);
+        return err_wrap(e, "'%s'", path);
+    }
+    *out = r;
+    return 0;
+}
+
+void registry_close(struct registry *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < STATEMENTS; i++)
+        (void)sqlite3_finalize(r->stmt[i]);
+    (void)sqlite3_close(r->db);
+    (void)pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+/* --- sandboxes --- */
+
+int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
+                    uint64_t now_ns, uint64_t end_ns, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, INSERT);
+
+    bind_text(st, 1, f->id.text);
+    bind_text(st, 2, f->template);
+    bind_u64(st, 3, now_ns);
+    bind_u64(st, 4, end_ns);
+    bind_u64(st, 5, f->cpu_count);
+    bind_u64(st, 6, f->memory_mb);
+    bind_u64(st, 7, f->disk_mb);
+    bind_u64(st, 8, (uint64_t)f->internet);
+    bind_text(st, 9, metadata);
+    if (f->token[0])
+        bind_text(st, 10, f->token);
+    return finish(r, st, "store a sandbox", e);
+}
+
+int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64_t started_ns,
+                         struct err *e)
+{
+    char template[TEMPLATE_NAME_MAX + 1] = "";
+    sqlite3_stmt *st = begin(r, SET_RUNNING);
+
+    bind_u64(st, 1, started_ns);
+    bind_text(st, 2, id->text);
+    if (sqlite3_step(st) == SQLITE_ROW)
+        (void)str_copy(str_from(column_text(st, 0)), template,
+                       sizeof template); /* we wrote it: it fits */
+    if (finish(r, st, "store that a sandbox runs", e) < 0)
+        return -e->code;
+    if (!template[0])
+        return err_say(e, ENOENT, "the sandbox ended while it was starting");
+    st = begin(r, COUNT_USE);
+    bind_text(st, 1, template);
+    bind_u64(st, 2, started_ns);
+    return finish(r, st, "count a template's use", e);
+}
+
+int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
+                     struct err *e)
+{
+    sqlite3_stmt *st = begin(r, SET_END);
+
+    bind_u64(st, 1, end_ns);
+    bind_text(st, 2, id->text);
+    return finish(r, st, "store the end of a sandbox", e);
+}
+
+int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
+                       uint64_t now_ns, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, SET_ENDED);
+
+    bind_u64(st, 1, now_ns);
+    bind_text(st, 2, cause);
+    bind_text(st, 3, id->text);
+    return finish(r, st, "store that a sandbox has ended", e);
+}
+
+int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, END_UNFINISHED);
+
+    bind_u64(st, 1, now_ns);
+    int rc = finish(r, st, "end unfinished sandboxes", e);
+    return rc < 0 ? rc : sqlite3_changes(r->db);
+}
+
+/* A row that this program did not write is skipped; false then. */
+static bool read_row(sqlite3_stmt *st, struct registry_row *row)
+{
+    struct sandbox_facts *f = &row->facts;
+    uint64_t internet = column_u64(st, 7);
+
+    *row = (struct registry_row){ .started_ns = column_u64(st, 2),
+                                  .end_ns = column_u64(st, 3),
+                                  .metadata = column_text(st, 8) };
+    f->cpu_count = column_u32(st, 4);
+    f->memory_mb = column_u32(st, 5);
+    f->disk_mb = column_u32(st, 6);
+    f->internet = internet <= INTERNET_DENIED ? (enum internet_wish)internet : INTERNET_UNSET;
+    return str_copy(str_from(column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
+           sandbox_id_ok(&f->id) &&
+           str_copy(str_from(column_text(st, 1)), f->template, sizeof f->template) == 0 &&
+           str_copy(str_from(column_text(st, 9)), f->token, sizeof f->token) == 0;
+}
+
+int registry_each_running(struct registry *r,
+                          void (*fn)(const struct registry_row *row, void *arg), void *arg,
+                          struct err *e)
+{
+    sqlite3_stmt *st = begin(r, EACH_RUNNING);
+    struct registry_row row;
+    int rc;
+
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+        if (read_row(st, &row))
+            fn(&row, arg);
+    int result = rc == SQLITE_DONE ? 0 : fail(r, "read the sandboxes", e);
+    (void)sqlite3_reset(st); /* repeats the error of step */
+    (void)pthread_mutex_unlock(&r->lock);
+    return result;
+}
+
+int registry_prune(struct registry *r, uint64_t now_ns, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, PRUNE_OLD);
+
+    bind_u64(st, 1, now_ns > REGISTRY_ENDED_NS ? now_ns - REGISTRY_ENDED_NS : 0);
+    if (finish(r, st, "forget ended sandboxes", e) < 0)
+        return -e->code;
+    st = begin(r, PRUNE_MANY);
+    bind_u64(st, 1, REGISTRY_ENDED_MAX);
+    return finish(r, st, "forget ended sandboxes", e);
+}
+
+int registry_template_use(struct registry *r, const char *template, struct template_use *out,
+                          struct err *e)
+{
+    struct template_use use = { 0 };
+    sqlite3_stmt *st = begin(r, GET_USE);
+
+    bind_text(st, 1, template);
+    if (sqlite3_step(st) == SQLITE_ROW)
+        use = (struct template_use){ column_u64(st, 0), column_u64(st, 1) };
+    if (finish(r, st, "read a template's use", e) < 0)
+        return -e->code;
+    *out = use;
+    return 0;
+}
+
+/* --- keys --- */
+
+int registry_set_bootstrap_key(struct registry *r, const struct digest *key, uint64_t now_ns,
+                               struct err *e)
+{
+    sqlite3_stmt *st = begin(r, FORGET_BOOTSTRAP);
+
+    (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
+    if (finish(r, st, "forget the old API key", e) < 0)
+        return -e->code;
+    st = begin(r, ADD_KEY);
+    (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
+    bind_u64(st, 2, now_ns);
+    return finish(r, st, "store the API key", e);
+}
+
+int registry_load_keys(struct registry *r, struct digest *out, size_t *n, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, EACH_KEY);
+    int rc;
+
+    *n = 0;
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW && *n < REGISTRY_KEYS_MAX)
+        if (sqlite3_column_bytes(st, 0) == (int)sizeof out->byte)
+            memcpy(out[(*n)++].byte, sqlite3_column_blob(st, 0), sizeof out->byte);
+    int result = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : fail(r, "read the API keys", e);
+    (void)sqlite3_reset(st); /* repeats the error of step */
+    (void)pthread_mutex_unlock(&r->lock);
+    return result;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/registry: what must survive a restart of this program, in SQLite: sandboxes and digests of API keys.
+ *
+ * WAL with synchronous=NORMAL: a committed row survives the death of this process by any signal. It may be lost with the
+ * machine's power, but then no sandbox it could name has survived either.
+ * Threads: safe; one lock around one connection. A call takes some ten microseconds and never waits for anything but the disk. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "e2b-sandbox/create_request.h"
+#include "e2b-sandbox/digest.h"
+#include "ipc/ids.h"
+
+#define REGISTRY_KEYS_MAX  1024u
+#define REGISTRY_ENDED_MAX 10000                          /* ended rows that are kept ... */
+#define REGISTRY_ENDED_NS  (UINT64_C(86400) * 1000000000) /* ... for so long */
+#define SANDBOX_TOKEN_MAX  64u
+
+struct registry;
+
+/* What is known about one sandbox from its creation on; a plain value. */
+struct sandbox_facts {
+    struct sandbox_id id;
+    char template[TEMPLATE_NAME_MAX + 1];
+    char token[SANDBOX_TOKEN_MAX + 1]; /* envd's access token; "" if the sandbox has none */
+    uint32_t cpu_count, memory_mb, disk_mb;
+    enum internet_wish internet;
+};
+
+/* Opens or makes the database file, and brings its schema up to date. */
+int registry_open(struct registry **out, const char *path, struct err *e);
+void registry_close(struct registry *r);
+
+/* A row in state 'starting'. `metadata` is JSON text. */
+int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
+                    uint64_t now_ns, uint64_t end_ns, struct err *e);
+int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64_t started_ns,
+                         struct err *e);
+int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
+                     struct err *e);
+/* Also forgets the token. No error if there is no such row. */
+int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
+                       uint64_t now_ns, struct err *e);
+/* Rows 'starting' are of a create that died with this program: they become 'ended' with cause start_failed. Returns how many. */
+int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e);
+
+struct registry_row {
+    struct sandbox_facts facts;
+    uint64_t started_ns, end_ns;
+    const char *metadata; /* JSON text, borrowed during the call */
+};
+/* Calls fn for each row 'running', in no order. fn must not call the registry. */
+int registry_each_running(struct registry *r,
+                          void (*fn)(const struct registry_row *row, void *arg), void *arg,
+                          struct err *e);
+/* Forgets ended rows beyond the limits above. */
+int registry_prune(struct registry *r, uint64_t now_ns, struct err *e);
+
+/* How often, and when last, a template was started. Zeros if never. */
+struct template_use {
+    uint64_t count, last_ns;
+};
+int registry_template_use(struct registry *r, const char *template, struct template_use *out,
+                          struct err *e);
+
+/* Stores the key that the operator's `up` hands over and forgets the one before it. */
+int registry_set_bootstrap_key(struct registry *r, const struct digest *key, uint64_t now_ns,
+                               struct err *e);
+/* Up to REGISTRY_KEYS_MAX digests of valid keys. */
+int registry_load_keys(struct registry *r, struct digest *out, size_t *n, struct err *e);

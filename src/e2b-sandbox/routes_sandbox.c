@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "codec/json.h"
+#include "codec/url.h"
+#include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/describe.h"
+#include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/routes.h"
+#include "ipc/ipc.h"
+
+#define BODY_MAX         (1u << 20)
+#define ANSWER_MAX       (4u << 20)
+#define CONNECT_V2_S     300
+#define REFRESH_MIN_S    15
+#define REFRESH_MAX_S    3600
+#define ENV_PAIRS_OF_ALL 1024u /* of template and request together: what envd takes */
+
+static void answer_failure(struct request *r, const struct failure *f)
+{
+    answer_error(r->c, f->status, f->error_code, f->headers, "%s", f->message);
+}
+
+/* The body, or NULL after an answer has been given. */
+static bool read_body(struct request *r, struct buf *body)
+{
+    int rc = http_body_all(r->c, body);
+
+    if (rc == 0)
+        return true;
+    if (rc == -EMSGSIZE)
+        answer_error(r->c, 413, NULL, NULL, "the body is larger than %u bytes", BODY_MAX);
+    else if (rc == -EPROTO)
+        answer_error(r->c, 400, NULL, NULL, "the body's chunks are broken");
+    else if (rc == -ETIMEDOUT)
+        answer_error(r->c, 408, NULL, NULL, "the body did not arrive in time");
+    else
+        answer_error(r->c, 500, "internal_server_error", NULL, "the body could not be read");
+    return false;
+}
+
+/* The running sandbox that the path names, {id} or {id}-{clientID}; or NULL after an answer. Returns a reference. */
+static struct sandbox *find_sandbox(struct request *r)
+{
+    struct str id, client;
+    struct failure f;
+
+    (void)str_cut(str_from(r->param[0]), '-', &id, &client);
+    struct sandbox *s = fleet_find(r->a->fleet, id);
+    if (!s) {
+        failure_not_found(&f, r->param[0]);
+        answer_failure(r, &f);
+    }
+    return s;
+}
+
+static void answer_sandbox(struct request *r, unsigned status, const struct sandbox *s)
+{
+    AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
+
+    describe_sandbox(r->a, s, &b);
+    answer_json(r->c, status, NULL, &b);
+    if (b.p)
+        explicit_bzero(b.p, b.n); /* it held the token */
+}
+
+/* --- create --- */
+
+static bool find_template(struct request *r, const struct create_request *want,
+                          struct template *t)
+{
+    struct err e = { 0 };
+    int rc = want->template.has_known_tag
+                 ? template_find(r->a->templates_fd, str_from(want->template.name), t, &e)
+                 : -ENOENT;
+
+    if (rc == 0)
+        return true;
+    if (rc == -ENOENT) {
+        answer_error(r->c, 404, NULL, NULL, "template '%s' not found", want->template.text);
+    } else {
+        log_error("template_unreadable", "template=%s err=\"%s\"", want->template.name, e.text);
+        answer_error(r->c, 500, "internal_server_error", NULL,
+                     "template '%s' cannot be read: see the server's log", want->template.text);
+    }
+    return false;
+}
+
+static void create(struct request *r, enum create_version version)
+{
+    AUTO_BUF struct buf body = BUF_INIT(BODY_MAX);
+    AUTO_CREATE_REQUEST struct create_request want = { 0 };
+    AUTO_TEMPLATE struct template t = { 0 };
+    AUTO_SANDBOX struct sandbox *s = NULL;
+    struct failure f;
+    struct err e = { 0 };
+
+    if (!read_body(r, &body))
+        return;
+    if (create_request_parse(buf_str(&body), version, r->a->config.max_timeout_s, &want, &e) <
+        0) {
+        answer_error(r->c, 400, NULL, NULL, "%s", e.text);
+        return;
+    }
+    if (!find_template(r, &want, &t))
+        return;
+    if (json_object_size(want.env) + json_object_size(t.env) > ENV_PAIRS_OF_ALL)
+        answer_error(r->c, 400, NULL, NULL,
+                     "field 'envVars': with the template's there are more than %u variables",
+                     ENV_PAIRS_OF_ALL);
+    else if (lifecycle_create(r->a, &want, &t, &s, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_sandbox(r, 201, s);
+}
+
+void route_create_v1(struct request *r)
+{
+    create(r, CREATE_V1);
+}
+
+void route_create_v2(struct request *r)
+{
+    create(r, CREATE_V2);
+}
+
+/* --- one sandbox --- */
+
+void route_get(struct request *r)
+{
+    AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+
+    if (!s)
+        return;
+    describe_detail(r->a, s, &b);
+    answer_json(r->c, 200, NULL, &b);
+    if (b.p)
+        explicit_bzero(b.p, b.n); /* it held the token */
+}
+
+void route_kill(struct request *r)
+{
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+    struct failure f;
+
+    if (!s)
+        return;
+    if (lifecycle_kill(r->a, s, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_empty(r->c, 204);
+}
+
+/* Reads one integer of a JSON body. `absent` stands for a missing one; < 0: it must be there. False after an answer. */
+static bool read_seconds(struct request *r, const char *field, int64_t min, int64_t max,
+                         int64_t absent, uint32_t *out)
+{
+    AUTO_BUF struct buf body = BUF_INIT(BODY_MAX);
+    struct err e = { 0 };
+    int64_t v = absent;
+
+    if (!read_body(r, &body))
+        return false;
+    AUTO_JSON json_t *j = body_parse(buf_str(&body), absent >= 0, &e);
+    int rc = j ? json_get_i64(j, field, min, max, &v, &e) : -EINVAL;
+    if (rc == 0 && v < 0)
+        rc = err_say(&e, EINVAL, "field '%s' is missing", field);
+    if (rc < 0) {
+        answer_error(r->c, 400, NULL, NULL, "%s", e.text);
+        return false;
+    }
+    *out = (uint32_t)v; /* min..max or absent: not negative, below 2^32 */
+    return true;
+}
+
+void route_timeout(struct request *r)
+{
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+    struct failure f;
+    uint32_t seconds;
+
+    if (!s || !read_seconds(r, "timeout", 0, r->a->config.max_timeout_s, -1, &seconds))
+        return;
+    if (lifecycle_change_end(r->a, s, END_SET, seconds, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_empty(r->c, 204);
+}
+
+void route_refresh(struct request *r)
+{
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+    struct failure f;
+    uint32_t seconds;
+
+    if (!s || !read_seconds(r, "duration", 0, REFRESH_MAX_S, 0, &seconds))
+        return;
+    if (seconds < REFRESH_MIN_S)
+        seconds = REFRESH_MIN_S;
+    if (lifecycle_change_end(r->a, s, END_EXTEND, seconds, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_empty(r->c, 204);
+}
+
+static void connect_to(struct request *r, int64_t absent)
+{
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+    struct failure f;
+    uint32_t seconds;
+
+    if (!s || !read_seconds(r, "timeout", 1, r->a->config.max_timeout_s, absent, &seconds))
+        return;
+    if (lifecycle_change_end(r->a, s, END_EXTEND, seconds, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_sandbox(r, 200, s); /* 201 would say that it was paused */
+}
+
+void route_connect_v1(struct request *r)
+{
+    connect_to(r, -1);
+}
+
+void route_connect_v2(struct request *r)
+{
+    connect_to(r, CONNECT_V2_S);
+}
+
+/* --- metrics of one sandbox --- */
+
+/* Unix seconds from the query. False after an answer. */
+static bool read_time(struct request *r, const char *name, uint64_t absent, uint64_t *out)
+{
+    AUTO_BUF struct buf b = BUF_INIT(32);
+    int rc = url_query_get(http_query(r->c), name, &b);
+
+    *out = absent;
+    if (rc == -ENOENT)
+        return true;
+    if (rc == 0 && buf_ok(&b) &&
+        num_parse_u64(buf_str(&b), 0, UINT32_MAX * UINT64_C(16), out) == 0)
+        return true;
+    answer_error(r->c, 400, NULL, NULL, "query parameter '%s' must be a time in Unix seconds",
+                 name);
+    return false;
+}
+
+static void sample_now(struct request *r, struct sandbox *s)
+{
+    struct monitor_stats stats;
+
+    if (monitor_stats(s, r->a->warden, &stats) < 0)
+        return; /* then there is what was sampled before */
+    const struct sample now = monitor_sample(&stats);
+    sandbox_add_sample(s, &now, stats.oom_kills);
+}
+
+void route_sandbox_metrics(struct request *r)
+{
+    AUTO_FREE struct sample *sample = calloc(SAMPLES_MAX, sizeof *sample);
+    AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
+    AUTO_SANDBOX struct sandbox *s = NULL;
+    uint64_t start, end;
+    const char *separator = "";
+
+    if (!sample) {
+        answer_error(r->c, 500, "internal_server_error", NULL, "out of memory");
+        return;
+    }
+    if (!read_time(r, "start", 0, &start) || !read_time(r, "end", UINT64_MAX, &end) ||
+        !(s = find_sandbox(r)))
+        return;
+    size_t n = sandbox_samples(s, sample);
+    if (n == 0) { /* the sampler has not come by yet */
+        sample_now(r, s);
+        n = sandbox_samples(s, sample);
+    }
+    buf_add_char(&b, '[');
+    for (size_t i = 0; i < n; i++) {
+        uint64_t at = sample[i].real_ns / NS_PER_S;
+        if (at < start || at > end)
+            continue;
+        buf_add_cstr(&b, separator);
+        describe_metric(s, &sample[i > 0 ? i - 1 : 0], &sample[i], &b);
+        separator = ",";
+    }
+    buf_add_char(&b, ']');
+    answer_json(r->c, 200, NULL, &b);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/setup: what is opened before privileges go. */
+#pragma once
+#include "e2b-sandbox/config.h"
+
+/* Raises the limit of open files to what the server may need. */
+int setup_limits(struct err *e);
+/* A listening TCP socket; *port says which port it got. */
+int setup_listener(const struct config *c, int *fd, uint16_t *port, struct err *e);
+/* Makes STATE/db for the user that we are about to become, if it is not there. */
+int setup_db_dir(const struct config *c, struct err *e);
+/* Reads the first line of the descriptor, which must be 8 to 256 printable characters, into key and closes it. */
+#define SETUP_KEY_MAX 257u
+int setup_read_key(int fd, char key[SETUP_KEY_MAX], struct err *e);

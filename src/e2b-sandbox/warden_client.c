@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "e2b-sandbox/warden_client.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "ipc/ipc.h"
+
+#define BACKOFF_MIN_NS (10 * NS_PER_MS)
+#define BACKOFF_MAX_NS NS_PER_S
+#define HELLO_LIMIT_S  2
+
+/* A call that waits; on its caller's stack, in the list while `waiting`. */
+struct call {
+    struct call *next;
+    uint64_t request_id;
+    struct warden_msg answer;
+    int fd;
+    int result; /* valid once done */
+    bool done;
+    struct warden_msg *rows; /* of LIST; room for WARDEN_MAX_SANDBOXES */
+    size_t n_rows;
+};
+
+struct warden {
+    struct sockaddr_un address;
+    struct warden_events events;
+    pthread_t thread;
+
+    pthread_mutex_t lock;   /* around everything below */
+    pthread_cond_t changed; /* a call is done, the connection came or went, or stop */
+    int fd;                 /* -1 while not connected; closed by the thread only */
+    bool stop;
+    uint64_t next_id;
+    uint32_t max_sandboxes;
+    struct call *calls;
+};
+
+static struct timespec at_mono(uint64_t ns)
+{
+    return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_S),
+                              .tv_nsec = (long)(ns % NS_PER_S) };
+}
+
+/* --- calls --- */
+
+static void unlink_call(struct warden *w, struct call *c)
+{
+    struct call **at = &w->calls;
+
+    while (*at && *at != c)
+        at = &(*at)->next;
+    if (*at)
+        *at = c->next;
+}
+
+static int begin_call(struct warden *w, struct call *c, struct warden_msg *m)
+{
+    if (w->fd < 0)
+        return -ENOTCONN;
+    c->request_id = ++w->next_id;
+    m->version = WARDEN_VERSION;
+    m->request_id = c->request_id;
+    /* The socket has a send time-out of a second: a warden that reads nothing for so long counts as gone. */
+    if (ipc_send(w->fd, m, sizeof *m, NULL, 0) < 0) {
+        (void)shutdown(w->fd, SHUT_RDWR); /* wakes the thread, which reconnects */
+        return -ENOTCONN;
+    }
+    c->next = w->calls;
+    w->calls = c;
+    return 0;
+}
+
+static int run_call(struct warden *w, struct call *c, struct warden_msg *m, uint64_t timeout_ns)
+{
+    struct timespec until = at_mono(clock_mono_ns() + timeout_ns);
+
+    c->fd = -1;
+    (void)pthread_mutex_lock(&w->lock);
+    int rc = begin_call(w, c, m);
+    if (rc == 0) {
+        while (!c->done && rc == 0)
+            rc = -pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        unlink_call(w, c);
+        rc = c->done ? c->result : -ETIMEDOUT;
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+int warden_call(struct warden *w, struct warden_msg *m, int *fd, uint64_t timeout_ns)
+{
+    struct call c = { 0 };
+    int rc = run_call(w, &c, m, timeout_ns);
+
+    if (fd)
+        *fd = c.fd;
+    else if (c.fd >= 0)
+        (void)close(c.fd);
+    if (rc == 0)
+        *m = c.answer;
+    return rc;
+}
+
+int warden_list(struct warden *w, struct warden_msg *rows, size_t *n, uint64_t timeout_ns)
+{
+    struct warden_msg m = { .type = WARDEN_LIST };
+    struct call c = { .rows = rows };
+    int rc = run_call(w, &c, &m, timeout_ns);
+
+    if (rc < 0)
+        return rc;
+    if (c.answer.status < 0 || c.answer.n_sandboxes != c.n_rows)
+        return -EPROTO;
+    *n = c.n_rows;
+    return 0;
+}
+
+bool warden_is_connected(struct warden *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool connected = w->fd >= 0;
+    (void)pthread_mutex_unlock(&w->lock);
+    return connected;
+}
+
+bool warden_wait_connected(struct warden *w, uint64_t timeout_ns)
+{
+    struct timespec until = at_mono(clock_mono_ns() + timeout_ns);
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (w->fd < 0 && rc == 0)
+        rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    bool connected = w->fd >= 0;
+    (void)pthread_mutex_unlock(&w->lock);
+    return connected;
+}
+
+uint32_t warden_max_sandboxes(struct warden *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    uint32_t max = w->max_sandboxes;
+    (void)pthread_mutex_unlock(&w->lock);
+    return max;
+}
+
+/* --- the reading thread --- */
+
+/* Hands a message to the call that waits for it. True if it took the descriptor. */
+static bool deliver(struct warden *w, const struct warden_msg *m, int fd)
+{
+    struct call *c;
+    bool took = false;
+
+    (void)pthread_mutex_lock(&w->lock);
+    for (c = w->calls; c && c->request_id != m->request_id; c = c->next)
+        ;
+    if (c && !c->done && m->type == WARDEN_ROW) {
+        if (c->rows && c->n_rows < WARDEN_MAX_SANDBOXES)
+            c->rows[c->n_rows++] = *m;
+    } else if (c && !c->done) {
+        c->answer = *m;
+        c->fd = fd;
+        took = true;
+        c->done = true;
+        (void)pthread_cond_broadcast(&w->changed);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return took;
+}
+
+static void read_messages(struct warden *w, int fd)
+{
+    for (;;) {
+        struct warden_msg m;
+        AUTO_CLOSE int passed = -1;
+        int rc = ipc_recv(fd, &m, sizeof m, &passed, 1, NULL);
+        if (rc == -EAGAIN)
+            continue;
+        if (rc < 0 || m.version != WARDEN_VERSION)
+            return;
+        if (m.type == WARDEN_EXITED) {
+            if (sandbox_id_ok(&m.id))
+                w->events.on_exited(
+                    &m.id, m.cause < CAUSE_MAX ? (enum sandbox_cause)m.cause : CAUSE_UNKNOWN,
+                    w->events.arg);
+        } else if (deliver(w, &m, passed)) {
+            (void)fd_steal(&passed);
+        }
+    }
+}
+
+static int set_timeouts(int fd, int option, int seconds)
+{
+    struct timeval t = { .tv_sec = seconds };
+    return setsockopt(fd, SOL_SOCKET, option, &t, sizeof t) < 0 ? -errno : 0;
+}
+
+/* Whoever else could listen there might lie about sandboxes: only root, or ourselves in a test, is believed. */
+static bool is_trusted_peer(int fd)
+{
+    struct ucred peer;
+    socklen_t n = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static int greet(int fd, struct warden_msg *m)
+{
+    *m = (struct warden_msg){ .type = WARDEN_HELLO, .version = WARDEN_VERSION };
+    int rc = ipc_send(fd, m, sizeof *m, NULL, 0);
+    if (rc == 0)
+        rc = ipc_recv(fd, m, sizeof *m, NULL, 0, NULL);
+    if (rc < 0)
+        return rc;
+    return m->type == WARDEN_HELLO && m->version == WARDEN_VERSION ? 0 : -EPROTO;
+}
+
+static int connect_once(const struct warden *w, struct warden_msg *hello)
+{
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int rc;
+
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&w->address, sizeof w->address) < 0)
+        return -errno;
+    if (!is_trusted_peer(fd))
+        return -EPERM;
+    if ((rc = set_timeouts(fd, SO_SNDTIMEO, 1)) < 0 ||
+        (rc = set_timeouts(fd, SO_RCVTIMEO, HELLO_LIMIT_S)) < 0 ||
+        (rc = greet(fd, hello)) < 0 || (rc = set_timeouts(fd, SO_RCVTIMEO, 0)) < 0)
+        return rc;
+    return fd_steal(&fd);
+}
+
+/* Makes the connection usable for all; false if the program stops. */
+static bool publish(struct warden *w, int fd, const struct warden_msg *hello)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    bool go = !w->stop;
+    if (go) {
+        w->fd = fd;
+        w->max_sandboxes = hello->max_sandboxes;
+        (void)pthread_cond_broadcast(&w->changed);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return go;
+}
+
+/* No call will be answered any more. The number is unpublished before it is closed, so nobody can write to what reuses it. */
+static void withdraw(struct warden *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    int fd = w->fd;
+    w->fd = -1;
+    for (struct call *c = w->calls; c; c = c->next) {
+        if (c->done)
+            continue;
+        c->result = -ENOTCONN;
+        c->done = true;
+    }
+    (void)pthread_cond_broadcast(&w->changed);
+    (void)pthread_mutex_unlock(&w->lock);
+    (void)close(fd);
+}
+
+/* Sleeps, but not past a stop. True if it goes on. */
+static bool pause_for(struct warden *w, uint64_t ns)
+{
+    struct timespec until = at_mono(clock_mono_ns() + ns);
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&w->lock);
+    while (!w->stop && rc == 0)
+        rc = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    bool go = !w->stop;
+    (void)pthread_mutex_unlock(&w->lock);
+    return go;
+}
+
+static void serve_connection(struct warden *w, int fd, const struct warden_msg *hello)
+{
+    if (!publish(w, fd, hello)) {
+        (void)close(fd);
+        return;
+    }
+    log_info("warden_connected", "sandboxes=%u max=%u", hello->n_sandboxes,
+             hello->max_sandboxes);
+    w->events.on_connected(w->events.arg);
+    read_messages(w, fd);
+    withdraw(w);
+}
+
+static void *warden_main(void *arg)
+{
+    struct warden *w = arg;
+    uint64_t wait_ns = BACKOFF_MIN_NS;
+    int last_error = 0;
+
+    while (pause_for(w, 0)) {
+        struct warden_msg hello;
+        int fd = connect_once(w, &hello);
+        if (fd >= 0) {
+            serve_connection(w, fd, &hello);
+            last_error = ECONNRESET;
+            log_warn("warden_lost", "err=%d", last_error);
+            wait_ns = BACKOFF_MIN_NS;
+        } else if (-fd != last_error) { /* once per reason, not per try */
+            last_error = -fd;
+            log_warn("warden_unreachable", "path=%s err=\"%s\"", w->address.sun_path,
+                     strerrordesc_np(last_error));
+        }
+        if (!pause_for(w, wait_ns))
+            break;
+        wait_ns = wait_ns * 2 < BACKOFF_MAX_NS ? wait_ns * 2 : BACKOFF_MAX_NS;
+    }
+    return NULL;
+}
+
+int warden_start(struct warden **out, const char *path, const struct warden_events *events,
+                 struct err *e)
+{
+    pthread_condattr_t monotonic;
+    AUTO_FREE struct warden *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return err_set(e, ENOMEM, "start the warden's client");
+    w->fd = -1;
+    w->events = *events;
+    w->address.sun_family = AF_UNIX;
+    if (str_copy(str_from(path), w->address.sun_path, sizeof w->address.sun_path) < 0)
+        return err_say(e, ENAMETOOLONG,
+                       "'%s' is too long for a socket's name: choose a shorter --run", path);
+    (void)pthread_mutex_init(&w->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w->changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    int rc = pthread_create(&w->thread, NULL, warden_main, w);
+    if (rc != 0)
+        return err_set(e, rc, "start the warden's client");
+    *out = ptr_steal(&w);
+    return 0;
+}
+
+void warden_stop(struct warden *w)
+{
+    if (!w)
+        return;
+    (void)pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    if (w->fd >= 0)
+        (void)shutdown(w->fd, SHUT_RDWR);
+    (void)pthread_cond_broadcast(&w->changed);
+    (void)pthread_mutex_unlock(&w->lock);
+    (void)pthread_join(w->thread, NULL);
+    (void)pthread_cond_destroy(&w->changed);
+    (void)pthread_mutex_destroy(&w->lock);
+    free(w);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* firebreak completion: prints a script for the shell; packaging installs the same text. */
+#include <stdio.h>
+#include <string.h>
+
+#include "firebreak/cli.h"
+
+static const char bash[] =
+    "# firebreak: completion for bash. Load with: source <(firebreak completion bash)\n"
+    "_firebreak() {\n"
+    "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n"
+    "    local place='--instance --state --run --help'\n"
+    "    case $prev in\n"
+    "    --state | --run | --log-dir)\n"
+    "        mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")\n"
+    "        return\n"
+    "        ;;\n"
+    "    --lang)\n"
+    "        mapfile -t COMPREPLY < <(compgen -W 'python javascript bash' -- \"$cur\")\n"
+    "        return\n"
+    "        ;;\n"
+    "    esac\n"
+    "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+    "        words='up run ps info kill template doctor completion version --help'\n"
+    "    else\n"
+    "        case ${COMP_WORDS[1]} in\n"
+    "        up) words=\"--listen --max-sandboxes --uid-base --keep --log-dir $place\" ;;\n"
+    "        run)\n"
+    "            words=\"-c --lang --template --timeout --json $place\"\n"
+    "            [[ $cur == -* ]] || {\n"
+    "                mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
+    "                return\n"
+    "            }\n"
+    "            ;;\n"
+    "        ps) words=\"--json $place\" ;;\n"
+    "        info | kill)\n"
+    "            words=\"$place $(firebreak ps 2>/dev/null | awk 'NR > 1 { print $1 }')\"\n"
+    "            [ \"${COMP_WORDS[1]}\" = info ] || words+=' --all'\n"
+    "            ;;\n"
+    "        template) words=\"ls build --name --mirror --suite --force $place\" ;;\n"
+    "        doctor) words='--json --help' ;;\n"
+    "        completion) words='bash zsh' ;;\n"
+    "        esac\n"
+    "    fi\n"
+    "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
+    "}\n"
+    "complete -o filenames -F _firebreak firebreak\n";
+
+static const char zsh[] =
+    "#compdef firebreak\n"
+    "# firebreak: completion for zsh. Load with: source <(firebreak completion zsh)\n"
+    "_firebreak() {\n"
+    "    local -a commands place\n"
+    "    commands=(up:'start an instance' run:'run a program in a new sandbox' ps:'list the "
+    "sandboxes'\n"
+    "        info:'show one sandbox' kill:'end sandboxes' template:'list or build templates'\n"
+    "        doctor:'check this machine' completion:'print completion scripts' version:'print "
+    "the version')\n"
+    "    place=('--instance[which instance]:name:' '--state[state directory]:dir:_files -/'\n"
+    "        '--run[run-time directory]:dir:_files -/' '(- *)--help[help]')\n"
+    "    if (( CURRENT == 2 )); then\n"
+    "        _describe command commands\n"
+    "        return\n"
+    "    fi\n"
+    "    local command=$words[2]\n"
+    "    shift words\n"
+    "    (( CURRENT-- ))\n"
+    "    case $command in\n"
+    "    up) _arguments $place '--listen[address and port]:address:' '--max-sandboxes[at "
+    "most]:number:' \\\n"
+    "        '--uid-base[first host uid]:uid:' '--keep[leave sandboxes running]' "
+    "'--log-dir[logs]:dir:_files -/' ;;\n"
+    "    run) _arguments $place '-c[code]:code:' '--lang[language]:language:(python javascript "
+    "bash)' \\\n"
+    "        '--template[template]:name:' '--timeout[seconds]:seconds:' '--json[one JSON "
+    "object]' '*:file:_files' ;;\n"
+    "    ps) _arguments $place '--json[as JSON]' ;;\n"
+    "    info | kill) _arguments $place '--all[every sandbox]' \\\n"
+    "        \"*:sandbox:(${(f)$(firebreak ps 2>/dev/null | awk 'NR > 1 { print $1 }')})\" ;;\n"
+    "    template) _arguments $place '--name[name]:name:' '--mirror[mirror]:url:' "
+    "'--suite[release]:codename:' \\\n"
+    "        '--force[build anyway]' '1:command:(ls build)' ;;\n"
+    "    doctor) _arguments '--json[as JSON]' ;;\n"
+    "    completion) _arguments '1:shell:(bash zsh)' ;;\n"
+    "    esac\n"
+    "}\n"
+    "compdef _firebreak firebreak\n";
+
+static int completion_run(int argc, char **argv)
+{
+    static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+    int o = cli_next_option(&cmd_completion, argc, argv, "", options);
+    int ended = cli_options_ended(o);
+
+    if (ended >= 0)
+        return ended;
+    if (argc - optind != 1)
+        return cli_usage_error(&cmd_completion, "name one shell: bash or zsh");
+    if (strcmp(argv[optind], "bash") == 0)
+        (void)fputs(bash, stdout);
+    else if (strcmp(argv[optind], "zsh") == 0)
+        (void)fputs(zsh, stdout);
+    else
+        return cli_usage_error(&cmd_completion,
+                               "there is completion for bash and zsh, not for '%s'",
+                               argv[optind]);
+    return cli_finish_stdout(CLI_OK);
+}
+
+const struct cli_command cmd_completion = {
+    .name = "completion",
+    .summary = "Print a completion script for a shell",
+    .usage = "bash|zsh",
+    .help = "  To use it now:    source <(firebreak completion bash)\n",
+    .run = completion_run,
+};

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* firebreak up: supervises the warden and the API of one instance in the foreground. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "firebreak/child.h"
+#include "firebreak/cli.h"
+#include "firebreak/place.h"
+#include "firebreak/programs.h"
+#include "firebreak/state_dir.h"
+#include "http/client.h"
+
+#define API_UID           65532u
+#define UID_BASE_DEFAULT  268435456u
+#define MAX_SANDBOXES     512u /* rows of the warden's table */
+#define READY_LIMIT_NS    (20 * NS_PER_S)
+#define STOP_LIMIT_NS     (10 * NS_PER_S)
+#define STOP_ALL_LIMIT_NS (60 * NS_PER_S)
+#define POLL_MS           20
+
+struct up {
+    struct place place;
+    uint64_t max_sandboxes, uid_base;
+    const char *log_dir; /* or NULL: children's logs go to our stderr */
+    bool keep;
+    char host[128];
+    unsigned port;
+    char url[256];
+    char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
+    char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX];
+    char uid_text[16], base_text[16], max_text[16], fd_text[8];
+    char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX];
+    struct child warden, api;
+    int lock_fd, signal_fd, key_fd, warden_log_fd, api_log_fd;
+    char key[API_KEY_TEXT_MAX];
+    int stop_signal;
+};
+
+static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* One line about what has just become true. */
+static void say(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    (void)putc('\n', stderr);
+}
+
+/* --- before anything runs --- */
+
+/* Where an instance's host uids begin unless --uid-base says it. Two instances must not share uids, or their sandboxes would be
+ * the same user to the host: each name other than "default" gets one of 116 further ranges. */
+static uint64_t default_uid_base(const char *instance)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    if (strcmp(instance, "default") == 0)
+        return UID_BASE_DEFAULT;
+    for (const char *c = instance; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return UID_BASE_DEFAULT + (1 + hash % 116) * (uint64_t)MAX_SANDBOXES * 65536;
+}
+
+/* Splits --listen ("127.0.0.1:7070", "[::1]:7070"). Port 0 takes one that is free just now. */
+static int resolve_listen(struct up *u, struct err *e)
+{
+    struct str s = str_from(u->place.listen), host;
+    uint64_t port;
+    size_t colon = s.n;
+
+    while (colon > 0 && s.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || num_parse_u64(str_sub(s, colon, s.n - colon), 0, 65535, &port) < 0)
+        return err_say(e, EINVAL, "--listen takes ADDRESS:PORT, not '%s'", u->place.listen);
+    host = str_sub(s, 0, colon - 1);
+    if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
+        host = str_sub(host, 1, host.n - 2);
+    if (str_copy(host, u->host, sizeof u->host) < 0)
+        return err_say(e, EINVAL, "--listen takes ADDRESS:PORT, not '%s'", u->place.listen);
+
+    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE,
+                              .ai_socktype = SOCK_STREAM },
+                    *ai;
+    if (getaddrinfo(u->host, NULL, &hints, &ai) != 0)
+        return err_say(e, EINVAL, "--listen takes an IPv4 or IPv6 address, not '%s'", u->host);
+    AUTO_CLOSE int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at = { 0 };
+    socklen_t n = ai->ai_addrlen;
+    bool fits = n <= sizeof at;
+    if (fits)
+        memcpy(&at, ai->ai_addr, n);
+    freeaddrinfo(ai);
+    /* v4 and v6 have the port in the same place */
+    at.v4.sin_port = htons((uint16_t)port);
+    if (!fits || fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, &at.any, n) < 0 || listen(fd, 1) < 0 || getsockname(fd, &at.any, &n) < 0)
+        return err_set(e, errno, "listen on %s", u->place.listen);
+    u->port = ntohs(at.v4.sin_port);
+
+    bool v6 = at.any.sa_family == AF_INET6;
+    (void)snprintf(u->place.listen, sizeof u->place.listen, "%s%.48s%s:%u", v6 ? "[" : "",
+                   u->host, v6 ? "]" : "", u->port);
+    /* Who listens everywhere is reached at loopback. */
+    bool any = strcmp(u->host, "0.0.0.0") == 0 || strcmp(u->host, "::") == 0;
+    if (any)
+        (void)snprintf(u->host, sizeof u->host, "%s", v6 ? "::1" : "127.0.0.1");
+    (void)snprintf(u->url, sizeof u->url, "http://%s%s%s:%u", v6 ? "[" : "", u->host,
+                   v6 ? "]" : "", u->port);
+    return 0;
+}
+
+/* The key in a sealed file that has no name: the API reads it, and nobody finds it in an environment or command line. */
+static int make_key_fd(struct up *u, struct err *e)
+{
+    AUTO_CLOSE int fd = memfd_create("api-key", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        return err_set(e, errno, "make a file for the API key");
+    size_t n = strlen(u->key);
+    if (write(fd, u->key, n) != (ssize_t)n || write(fd, "\n", 1) != 1 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        return err_set(e, errno, "hand over the API key");
+    u->key_fd = fd_steal(&fd);
+    return 0;
+}
+
+static int open_log(const struct up *u, const char *name, int *fd, struct err *e)
+{
+    char path[512];
+
+    *fd = STDERR_FILENO;
+    if (!u->log_dir)
+        return 0;
+    if (mkdir(u->log_dir, 0755) < 0 && errno != EEXIST)
+        return err_set(e, errno, "make '%s'", u->log_dir);
+    if (snprintf(path, sizeof path, "%s/%s.log", u->log_dir, name) >= (int)sizeof path)
+        return err_say(e, ENAMETOOLONG, "--log-dir is too long");
+    *fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
+    return *fd < 0 ? err_set(e, errno, "open '%s'", path) : 0;
+}
+
+static int find_programs(struct up *u, struct err *e)
+{
+    int rc = program_find("warden", u->warden_path, e);
+
+    if (rc == 0)
+        rc = program_find("jailmon", u->jailmon_path, e);
+    if (rc == 0)
+        rc = program_find("envd", u->envd_path, e);
+    if (rc == 0)
+        rc = program_find("e2b-sandbox", u->api_path, e);
+    return rc;
+}
+
+static char *arg(const char *s)
+{
+    return (char *)(uintptr_t)s; /* execve takes char *const[] and changes nothing */
+}
+
+static void make_command_lines(struct up *u)
+{
+    (void)snprintf(u->uid_text, sizeof u->uid_text, "%u", API_UID);
+    (void)snprintf(u->base_text, sizeof u->base_text, "%u", (unsigned)u->uid_base);
+    (void)snprintf(u->max_text, sizeof u->max_text, "%u", (unsigned)u->max_sandboxes);
+    (void)snprintf(u->fd_text, sizeof u->fd_text, "%d", 3);
+    char *const warden[] = { u->warden_path,    arg("--instance"), u->place.instance,
+                             arg("--state"),    u->place.state,    arg("--run"),
+                             u->place.run,      arg("--api-uid"),  u->uid_text,
+                             arg("--uid-base"), u->base_text,      arg("--max-sandboxes"),
+                             u->max_text,       arg("--jailmon"),  u->jailmon_path,
+                             arg("--envd"),     u->envd_path };
+    char *const api[] = { u->api_path,     arg("--state"),
+                          u->place.state,  arg("--run"),
+                          u->place.run,    arg("--listen"),
+                          u->place.listen, arg("--uid"),
+                          u->uid_text,     arg("--bootstrap-key-fd"),
+                          u->fd_text };
+    _Static_assert(ARRAY_LEN(warden) + 2 <= CHILD_ARGS_MAX, "room for --stop-all and NULL");
+    memcpy(u->warden_argv, warden, sizeof warden);
+    memcpy(u->api_argv, api, sizeof api);
+    u->warden = (struct child){
+        .name = "warden", .argv = u->warden_argv, .log_fd = u->warden_log_fd, .pass_fd = -1
+    };
+    u->api = (struct child){ .name = "e2b-sandbox",
+                             .argv = u->api_argv,
+                             .log_fd = u->api_log_fd,
+                             .pass_fd = u->key_fd };
+}
+
+static int open_signals(struct up *u, struct err *e)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return err_set(e, errno, "block signals");
+    u->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return u->signal_fd < 0 ? err_set(e, errno, "open a signal descriptor") : 0;
+}
+
+/* --- while it runs --- */
+
+/* Waits for a signal, at most `ms`. Notes a request to stop. */
+static void wait_signal(struct up *u, int ms)
+{
+    struct pollfd p = { .fd = u->signal_fd, .events = POLLIN };
+    struct signalfd_siginfo info;
+
+    if (poll(&p, 1, ms) <= 0)
+        return;
+    while (read(u->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo != SIGCHLD)
+            u->stop_signal = (int)info.ssi_signo;
+}
+
+static bool warden_answers(const struct up *u)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s/warden.sock", u->place.run);
+    /* The warden serves the API's uid only; be that while connecting, so that it need not log a stranger. */
+    if (fd < 0 || seteuid(API_UID) < 0)
+        return false;
+    bool ok = connect(fd, (const struct sockaddr *)&at, sizeof at) == 0;
+    if (seteuid(0) < 0)
+        abort(); /* cannot happen: the saved uid is 0 */
+    return ok;
+}
+
+static bool api_answers(const struct up *u)
+{
+    struct http_client c;
+    struct err ignored;
+    bool ok = false;
+    int fd = http_client_connect(u->host, u->port, NS_PER_S, &ignored);
+
+    if (fd < 0)
+        return false;
+    http_client_init(&c, fd, 5 * NS_PER_S);
+    ok = http_client_send(&c, "GET", "/health", u->place.listen, "", STR(""), &ignored) == 0 &&
+         http_client_head(&c, false, &ignored) == 0 && c.head.status < 400;
+    http_client_fini(&c);
+    return ok;
+}
+
+/* Starts one child and waits until it serves. */
+static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct up *u),
+                    struct err *e)
+{
+    uint64_t begun_ns = clock_mono_ns();
+    char status[64];
+    int rc = child_start(c, begun_ns, e);
+
+    if (rc < 0)
+        return rc;
+    while (!answers(u)) {
+        wait_signal(u, POLL_MS);
+        if (u->stop_signal)
+            return err_say(e, EINTR, "stopped while %s was starting", c->name);
+        if (child_ended(c)) {
+            child_status_text(c->exit_status, status);
+            return err_say(e, ECHILD, "%s did not start: %s; its log is %s%s", c->name, status,
+                           u->log_dir ? "in " : "above", u->log_dir ? u->log_dir : "");
+        }
+        if (clock_mono_ns() - begun_ns > READY_LIMIT_NS)
+            return err_say(e, ETIMEDOUT, "%s does not answer after %llu s", c->name,
+                           (unsigned long long)(READY_LIMIT_NS / NS_PER_S));
+    }
+    return 0;
+}
+
+static void tend(struct child *c)
+{
+    uint64_t now_ns = clock_mono_ns();
+    char status[64];
+    struct err e;
+
+    if (child_ended(c)) {
+        child_status_text(c->exit_status, status);
+        child_plan_restart(c, now_ns);
+        say("firebreak: %s ended (%s): starting it again in %.1f s", c->name, status,
+            (double)c->backoff_ns / (double)NS_PER_S);
+    }
+    if (c->restart_ns && now_ns >= c->restart_ns && child_start(c, now_ns, &e) < 0) {
+        child_plan_restart(c, now_ns);
+        say("firebreak: %s: next try in %.1f s", e.text,
+            (double)c->backoff_ns / (double)NS_PER_S);
+    }
+}
+
+static int wait_ms(const struct child *c, uint64_t now_ns)
+{
+    if (!c->restart_ns)
+        return 60000;
+    return c->restart_ns <= now_ns ? 0 : (int)((c->restart_ns - now_ns) / NS_PER_MS) + 1;
+}
+
+static void supervise(struct up *u)
+{
+    while (!u->stop_signal) {
+        uint64_t now_ns = clock_mono_ns();
+        int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
+        wait_signal(u, a < b ? a : b);
+        tend(&u->warden);
+        tend(&u->api);
+    }
+}
+
+/* sd_notify(3), for a unit with Type=notify: tells systemd that the instance serves. */
+static void tell_systemd(const char *text)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    size_t n = path ? strlen(path) : 0;
+
+    if (n < 2 || n >= sizeof at.sun_path || (path[0] != '/' && path[0] != '@'))
+        return;
+    memcpy(at.sun_path, path, n);
+    if (path[0] == '@')
+        at.sun_path[0] = '\0';
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    /* Nobody there to be told is no failure of ours. */
+    (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&at,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+static void print_environment(const struct up *u)
+{
+    (void)printf("\nFirebreak " FIREBREAK_VERSION
+                 " is up (instance %s). Ctrl-C stops it%s.\n\n",
+                 u->place.instance,
+                 u->keep ? " and leaves the sandboxes running" : " and ends its sandboxes");
+    /* A key belongs on the operator's screen, not in a journal. */
+    if (isatty(STDOUT_FILENO))
+        (void)printf("  export E2B_API_KEY=%s\n", u->key);
+    else
+        (void)printf("  export E2B_API_KEY=$(sudo cat %s/api.key)\n", u->place.state);
+    (void)printf("  export E2B_API_URL=%s\n  export E2B_SANDBOX_URL=%s\n\n", u->url, u->url);
+    (void)fflush(stdout);
+}
+
+static void warn_if_no_template(const struct up *u)
+{
+    char path[PLACE_PATH_MAX + 32];
+
+    (void)snprintf(path, sizeof path, "%s/templates/base.json", u->place.state);
+    if (access(path, R_OK) < 0)
+        say("template      none yet: build one with 'firebreak template build%s%s'",
+            strcmp(u->place.state, "/var/lib/firebreak") == 0 ? "" : " --state ",
+            strcmp(u->place.state, "/var/lib/firebreak") == 0 ? "" : u->place.state);
+}
+
+/* Ends everything in order: no new requests, no new sandboxes, then the sandboxes. */
+static int stop(struct up *u)
+{
+    int status = CLI_OK;
+    char text[64];
+    struct err e;
+
+    tell_systemd("STOPPING=1");
+    state_dir_remove_url(&u->place);
+    child_stop(&u->api, STOP_LIMIT_NS);
+    child_stop(&u->warden, STOP_LIMIT_NS);
+    if (u->keep) {
+        say("firebreak: stopped; sandboxes go on until their time-outs, or until it is up "
+            "again");
+        return status;
+    }
+    size_t n = 0;
+    while (u->warden_argv[n])
+        n++;
+    u->warden_argv[n] = arg("--stop-all");
+    struct child end = u->warden;
+    end.name = "warden --stop-all";
+    if (child_start(&end, clock_mono_ns(), &e) < 0)
+        return cli_fail(&e, "sandboxes may still run; 'firebreak up' takes them over again");
+    uint64_t until_ns = clock_mono_ns() + STOP_ALL_LIMIT_NS;
+    while (!child_ended(&end) && clock_mono_ns() < until_ns)
+        wait_signal(u, POLL_MS);
+    child_stop(&end, STOP_LIMIT_NS);
+    if (end.exit_status != 0) {
+        child_status_text(end.exit_status, text);
+        say("firebreak: ending the sandboxes failed (%s); 'firebreak up' takes them over again",
+            text);
+        return CLI_FAILED;
+    }
+    state_dir_clean_run(&u->place);
+    say("firebreak: stopped");
+    return status;
+}
+
+static int prepare(struct up *u, struct err *e)
+{
+    int rc = find_programs(u, e);
+
+    if (rc == 0)
+        rc = state_dir_prepare(&u->place, API_UID, e);
+    if (rc == 0) {
+        u->lock_fd = state_dir_lock(&u->place, e);
+        rc = u->lock_fd < 0 ? u->lock_fd : 0;
+    }
+    if (rc == 0)
+        rc = resolve_listen(u, e);
+    if (rc == 0)
+        rc = state_dir_api_key(&u->place, u->key, e);
+    if (rc == 0)
+        rc = make_key_fd(u, e);
+    if (rc == 0)
+        rc = open_log(u, "warden", &u->warden_log_fd, e);
+    if (rc == 0)
+        rc = open_log(u, "e2b-sandbox", &u->api_log_fd, e);
+    if (rc == 0)
+        rc = open_signals(u, e);
+    return rc;
+}
+
+static const char *hint(const struct err *e)
+{
+    switch (e->code) {
+    case EBUSY:
+        return "stop that one, or start another beside it: --instance NAME --listen "
+               "127.0.0.1:PORT";
+    case EADDRINUSE:
+        return "another program uses the port: choose one with --listen 127.0.0.1:PORT (port "
+               "0: any free one)";
+    case ENOENT:
+        return "build it with 'make', or install the package";
+    case ECHILD:
+    case ETIMEDOUT:
+        return "'firebreak doctor' tells what this machine lacks";
+    default:
+        return NULL;
+    }
+}
+
+static int run_instance(struct up *u)
+{
+    struct err e;
+    int rc = prepare(u, &e);
+
+    if (rc < 0)
+        return cli_fail(&e, hint(&e));
+    make_command_lines(u);
+    rc = bring_up(u, &u->warden, warden_answers, &e);
+    if (rc == 0) {
+        say("warden        ready (process %d, at most %u sandboxes)", u->warden.pid,
+            (unsigned)u->max_sandboxes);
+        rc = bring_up(u, &u->api, api_answers, &e);
+    }
+    if (rc == 0)
+        rc = state_dir_write_url(&u->place, u->url, &e);
+    if (rc == 0) {
+        say("e2b-sandbox   ready (process %d, uid %u) on %s", u->api.pid, API_UID, u->url);
+        warn_if_no_template(u);
+        print_environment(u);
+        explicit_bzero(u->key, sizeof u->key);
+        tell_systemd("READY=1");
+        supervise(u);
+    }
+    int status = rc == 0 || u->stop_signal ? CLI_OK : cli_fail(&e, hint(&e));
+    int stopped = stop(u);
+    return status == CLI_OK ? stopped : status;
+}
+
+static int up_run(int argc, char **argv)
+{
+    enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE };
+    static const struct option options[] = {
+        { "listen", required_argument, NULL, PLACE_LISTEN },
+        { "keep", no_argument, NULL, OPT_KEEP },
+        { "max-sandboxes", required_argument, NULL, OPT_MAX },
+        { "uid-base", required_argument, NULL, OPT_UID_BASE },
+        { "log-dir", required_argument, NULL, OPT_LOG_DIR },
+        PLACE_OPTIONS,
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    static struct up
+        u; /* too large for the stack; used by this function and those it calls only */
+    struct err e;
+    int o;
+
+    u = (struct up){ .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1 };
+    while ((o = cli_next_option(&cmd_up, argc, argv, "", options)) >= 0) {
+        if (o == OPT_KEEP)
+            u.keep = true;
+        else if (o == OPT_LOG_DIR)
+            u.log_dir = optarg;
+        else if (o == OPT_MAX &&
+                 num_parse_u64(str_from(optarg), 1, MAX_SANDBOXES, &u.max_sandboxes) < 0)
+            return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
+                                   MAX_SANDBOXES, optarg);
+        else if (o == OPT_UID_BASE &&
+                 num_parse_u64(str_from(optarg), 65536,
+                               UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1), &u.uid_base) < 0)
+            return cli_usage_error(
+                &cmd_up, "--uid-base takes the first of the sandboxes' host uids, not '%s'",
+                optarg);
+        else
+            (void)place_option(&u.place, o, optarg);
+    }
+    int ended = cli_options_ended(o);
+    if (ended >= 0)
+        return ended;
+    if (optind < argc)
+        return cli_usage_error(&cmd_up, "unexpected argument '%s'", argv[optind]);
+    if (place_resolve(&u.place, &e) < 0)
+        return cli_usage_error(&cmd_up, "%s", e.text);
+    if (u.uid_base == 0)
+        u.uid_base = default_uid_base(u.place.instance);
+    if (geteuid() != 0) {
+        (void)err_say(&e, EPERM,
+                      "up needs root: it gives each sandbox host uids, cgroups and namespaces "
+                      "of its own");
+        return cli_fail(
+            &e,
+            "run: sudo firebreak up   (the API itself runs as uid 65532 without capabilities)");
+    }
+    int status = run_instance(&u);
+    explicit_bzero(u.key, sizeof u.key);
+    return status;
+}
+
+const struct cli_command cmd_up = {
+    .name = "up",
+    .summary = "Start an instance in the foreground and keep it running",
+    .usage = "[OPTIONS]",
+    .help =
+        "  --listen A:P      where the API listens (default: $FIREBREAK_LISTEN or "
+        "127.0.0.1:7070);\n"
+        "                    port 0 takes a free one\n"
+        "  --max-sandboxes N at most N at once (default: 64, at most 512)\n"
+        "  --uid-base N      first host uid of the sandboxes, each takes 65536 (default: "
+        "268435456,\n"
+        "                    for another instance than \"default\" one that its name gives)\n"
+        "  --keep            leave the sandboxes running at the end; a later 'up' takes "
+        "them over\n"
+        "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "
+        "standard error\n" PLACE_HELP "\nPrints what a client must export. SIGINT (Ctrl-C) "
+        "and SIGTERM stop everything in order.\n",
+    .run = up_run,
+};

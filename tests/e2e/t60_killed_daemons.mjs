@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Daemons die by SIGKILL while sandboxes run; nothing that a user has is lost.
+import assert from 'node:assert/strict'
+import { before, after } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { claim, e2b, Sandbox, http, into } from '../lib/sdk.mjs'
+import { Instance, leftoversAfterAMoment } from '../lib/instance.mjs'
+import { cgroupDirs, isAlive, monitorPid, sandboxPids, until } from '../lib/host.mjs'
+
+let i, opts
+before(async () => {
+  i = await Instance.start()
+  opts = i.sdk
+})
+after(async () => {
+  await i?.stop()
+  i?.forget()
+})
+
+const newDaemon = (name, old) => until(`a new ${name}`, 20000, () => {
+  const pid = i.daemon(name)
+  return pid !== undefined && pid !== old ? pid : 0
+})
+async function create() {
+  const s = await Sandbox.create({ ...opts, timeoutMs: 300_000, metadata: { kept: 'yes' } })
+  i.ids.add(s.sandboxId)
+  return s
+}
+
+claim('kill -9 of e2b-sandbox: the sandbox is listed again, its loop runs on, and its output can be read', async () => {
+  const s = await create()
+  const loop = await s.commands.run('n=0; while true; do echo tick $n; n=$((n+1)); echo $n > /tmp/n; sleep 0.05; done', { background: true, timeoutMs: 0 })
+  loop.wait().catch(() => {})
+  await until('ticks', 10000, () => /tick 3/.test(loop.stdout))
+  const info = await s.getInfo()
+  const old = i.daemon('e2b-sandbox')
+  process.kill(old, 'SIGKILL')
+  await newDaemon('e2b-sandbox', old)
+  await until('it to serve again', 20000, () => i.isServing())
+  const listed = (await Sandbox.list(opts).nextItems()).find((x) => x.sandboxId === s.sandboxId)
+  assert.ok(listed, 'not listed')
+  assert.deepEqual(listed.metadata, { kept: 'yes' })
+  assert.equal(+listed.startedAt, +info.startedAt)
+  assert.equal(+listed.endAt, +info.endAt)
+  const again = await Sandbox.connect(s.sandboxId, opts)
+  assert.equal(again.envdAccessToken, s.envdAccessToken)
+  const n = Number(await again.files.read('/tmp/n'))
+  let seen = ''
+  const h = await again.commands.connect(loop.pid, { onStdout: (d) => (seen += d) })
+  await until('later ticks', 10000, () => Number(/tick (\d+)\n/.exec(seen)?.[1] ?? -1) >= n)
+  await h.kill()
+  assert.equal(await again.kill(), true)
+  await until('it to be gone', 5000, () => sandboxPids(s.sandboxId).length === 0)
+})
+
+claim('kill -9 of warden: sandboxes run on, are adopted again, and can be killed', async () => {
+  const s = await create()
+  const old = i.daemon('warden')
+  process.kill(old, 'SIGKILL')
+  assert.equal((await s.commands.run('echo no warden needed')).stdout, 'no warden needed\n')
+  await newDaemon('warden', old)
+  const second = await until('a create through the new warden', 20000, () => create().catch(() => null))
+  assert.equal((await second.commands.run('echo new')).stdout, 'new\n')
+  assert.equal((await s.commands.run('echo old')).stdout, 'old\n')
+  const pids = sandboxPids(s.sandboxId)
+  assert.equal(await s.kill(), true)
+  await until('its processes and groups to be gone', 5000, () => !pids.some(isAlive) && cgroupDirs(s.sandboxId).length === 0)
+  assert.equal(await second.kill(), true)
+})
+
+claim('kill -9 of both at once: the same', async () => {
+  const s = await create()
+  const [api, warden] = [i.daemon('e2b-sandbox'), i.daemon('warden')]
+  process.kill(api, 'SIGKILL')
+  process.kill(warden, 'SIGKILL')
+  await newDaemon('e2b-sandbox', api)
+  await newDaemon('warden', warden)
+  await until('the sandbox to answer', 20000, () => s.commands.run('echo still').then((r) => r.stdout === 'still\n', () => false))
+  assert.equal(await s.kill(), true)
+  await until('its groups to be gone', 5000, () => cgroupDirs(s.sandboxId).length === 0)
+})
+
+claim('kill -9 of the monitor: everything in the sandbox dies with it, and it is reported', async () => {
+  const [s, neighbour] = [await create(), await create()]
+  await s.commands.run('setsid sleep 300 & setsid sleep 300 & disown -a', { user: 'root' })
+  const pids = sandboxPids(s.sandboxId)
+  const monitor = monitorPid(s.sandboxId)
+  assert.ok(pids.length >= 4 && monitor, `found ${pids.length} processes`)
+  process.kill(monitor, 'SIGKILL')
+  await until('its processes to die', 3000, () => !pids.some(isAlive))
+  await until('getInfo to be 404', 5000, () => s.getInfo().then(() => false, (e) => e instanceof e2b.SandboxNotFoundError))
+  assert.equal((await http('GET', '/health', { url: i.url, headers: into(s, 49983) })).status, 502)
+  assert.ok(!(await Sandbox.list(opts).nextItems()).some((x) => x.sandboxId === s.sandboxId))
+  await until('its groups to be removed', 5000, () => cgroupDirs(s.sandboxId).length === 0)
+  assert.equal((await neighbour.commands.run('echo fine')).stdout, 'fine\n')
+  await neighbour.kill()
+})
+
+claim('a sandbox that dies while nobody watches is 404 after the restart', async () => {
+  const s = await create()
+  const monitor = monitorPid(s.sandboxId)
+  const [api, warden] = [i.daemon('e2b-sandbox'), i.daemon('warden')]
+  process.kill(api, 'SIGKILL')
+  process.kill(warden, 'SIGKILL')
+  process.kill(monitor, 'SIGKILL')
+  await newDaemon('warden', warden)
+  await until('it to serve again', 20000, () => i.isServing())
+  await until('getInfo to be 404', 10000, () => Sandbox.getInfo(s.sandboxId, opts).then(() => false, (e) => e instanceof e2b.SandboxNotFoundError))
+  await until('its groups to be removed', 5000, () => cgroupDirs(s.sandboxId).length === 0)
+})
+
+claim('SIGTERM of e2b-sandbox lets a running answer end, refuses new work, and loses nothing', async () => {
+  const s = await create()
+  const old = i.daemon('e2b-sandbox')
+  const slow = s.commands.run('sleep 1; echo complete')
+  await sleep(300)
+  process.kill(old, 'SIGTERM')
+  assert.equal((await slow).stdout, 'complete\n')
+  await newDaemon('e2b-sandbox', old)
+  await until('it to serve again', 20000, () => i.isServing())
+  assert.equal((await s.commands.run('echo here')).stdout, 'here\n')
+  await s.kill()
+})
+
+claim('Ctrl-C of up ends sandboxes that still run, and leaves nothing', async () => {
+  const s = await create()
+  await s.commands.run('setsid sleep 300 & disown', { user: 'root' })
+  const r = await i.stop()
+  assert.equal(r.code, 0)
+  assert.deepEqual(await leftoversAfterAMoment(i), [])
+})
+
+claim('up starts again on the state that it left, with the same key', async () => {
+  const key = i.key
+  await i.up()
+  assert.equal(i.key, key)
+  assert.deepEqual(await Sandbox.list(opts).nextItems(), [])
+  const s = await create()
+  assert.equal((await s.commands.run('echo again')).stdout, 'again\n')
+  await s.kill()
+})
+
+claim('--keep leaves sandboxes running, and the next up finds them', async () => {
+  await i.stop()
+  i.args = ['--keep']
+  await i.up()
+  const s = await create()
+  const r = await i.stop()
+  assert.equal(r.code, 0)
+  assert.ok(sandboxPids(s.sandboxId).length > 0, 'it was ended')
+  i.args = []
+  await i.up()
+  assert.equal((await s.commands.run('echo kept')).stdout, 'kept\n')
+  await i.stop()
+  assert.deepEqual(await leftoversAfterAMoment(i), [])
+})

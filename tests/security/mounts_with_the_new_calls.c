@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// attack: mount a tmpfs by fsopen and fsmount, which an old filter does not know
+// outside: unshare --mount
+// inside: refused EPERM
+#include <sys/syscall.h>
+#include "probe.h"
+
+int main(void)
+{
+    here();
+    return outcome(syscall(SYS_fsopen, "tmpfs", 0));
+}

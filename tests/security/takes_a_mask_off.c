@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// attack: unmount what lies over the dangerous parts of proc
+// outside: unshare --mount
+// inside: refused EPERM
+#include <sys/mount.h>
+#include "probe.h"
+
+int main(void)
+{
+    here();
+    return outcome(umount2("/proc", MNT_DETACH));
+}

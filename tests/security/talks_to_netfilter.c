@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// attack: a netlink socket to nf_tables, where most local root holes of the last years were
+// inside: refused EPERM
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include "probe.h"
+
+int main(void)
+{
+    here();
+    return outcome(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// attack: trace a process, and rewrite its system calls after the filter has looked
+// inside: refused EPERM
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include "probe.h"
+
+int main(void)
+{
+    pid_t child = fork();
+    must(child >= 0, "fork");
+    if (child == 0)
+        for (;;)
+            pause();
+    here();
+    int rc = outcome(ptrace(PTRACE_SEIZE, child, 0, 0));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    return rc;
+}

@@ -220,8 +220,21 @@ static int harden(const struct app *a, struct err *e)
     return filter_load(&filter, e);
 }
 
+/* Two descriptors for each sandbox: the usual soft limit of 1024 is too low. */
+static void raise_fd_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+        l.rlim_cur = l.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE,
+                        &l); /* what there is then bounds the number of sandboxes */
+    }
+}
+
 static int start(struct app *a, struct err *e)
 {
+    raise_fd_limit();
     if (geteuid() != 0)
         return err_say(e, EPERM, "the warden must be started as root");
     if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(a, e) < 0 ||

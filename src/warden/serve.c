@@ -339,15 +339,18 @@ static void close_ctl(struct slot *s)
     s->ctl_fd = -1;
 }
 
-static void on_ctl(struct app *a, struct slot *s)
+/* One report of a monitor. False if there is none at the moment. */
+static bool on_ctl(struct app *a, struct slot *s)
 {
     struct jailmon_report r;
     struct err e = { 0 };
     int rc = ipc_recv(s->ctl_fd, &r, sizeof r, NULL, 0, NULL);
 
+    if (rc == -EAGAIN)
+        return false;
     if (rc < 0) { /* end of file; its pidfd tells the rest */
         close_ctl(s);
-        return;
+        return false;
     }
     if (r.event == JAILMON_FORKED && s->state == SLOT_STARTING) {
         if (cgroup_move_monitor(&a->cgroup, s->rec.id.text, s->monitor_pid, &e) < 0)
@@ -360,26 +363,7 @@ static void on_ctl(struct app *a, struct slot *s)
     } else if (r.event == JAILMON_ENDING && s->cause == CAUSE_UNKNOWN && r.cause < CAUSE_MAX) {
         s->cause = (enum sandbox_cause)r.cause;
     }
-}
-
-static void on_monitor_exit(struct app *a, struct slot *s)
-{
-    siginfo_t info = { 0 };
-
-    (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, s->monitor_pidfd,
-                    NULL); /* readable for ever from now on */
-    (void)waitid(P_PIDFD, (id_t)s->monitor_pidfd, &info,
-                 WEXITED | WNOHANG); /* not our child if re-adopted */
-    if (s->ctl_fd >= 0)
-        on_ctl(a, s); /* its last words, if they are still unread */
-    s->exited = true;
-    if (s->state == SLOT_STARTING)
-        fail_start(a, s, STEP_MONITOR_EXEC, ECHILD);
-    /* A re-adopted monitor has nobody to tell its reason to, but a deadline that has passed is
-     * one. */
-    bool late =
-        s->rec.deadline_ns > 0 && clock_boot_ns() >= s->rec.deadline_ns && s->ctl_fd < 0;
-    slot_kill(a, s, late ? CAUSE_TIMEOUT : CAUSE_MONITOR_LOST);
+    return true;
 }
 
 /* Orphans of a monitor that was killed become our children (we are their subreaper). */
@@ -392,9 +376,35 @@ static void reap_orphans(struct app *a)
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
             if (a->slot[i].state != SLOT_FREE && a->slot[i].monitor_pid == info.si_pid &&
                 !a->slot[i].exited)
-                return; /* its pidfd's event collects it */
+                return; /* its pidfd's event collects it, and then calls us */
         (void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
     }
+}
+
+/* Why a monitor ended that did not say so itself. */
+static enum sandbox_cause guess_cause(const struct slot *s)
+{
+    if (!s->adopted)
+        return CAUSE_MONITOR_LOST;
+    bool late = s->rec.deadline_ns > 0 && clock_boot_ns() >= s->rec.deadline_ns;
+    return late ? CAUSE_TIMEOUT : CAUSE_UNKNOWN;
+}
+
+static void on_monitor_exit(struct app *a, struct slot *s)
+{
+    siginfo_t info = { 0 };
+
+    /* The pidfd would be readable for ever from now on. */
+    (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, s->monitor_pidfd, NULL);
+    (void)waitid(P_PIDFD, (id_t)s->monitor_pidfd, &info, WEXITED | WNOHANG); /* if it is ours */
+    while (s->ctl_fd >= 0 && on_ctl(a, s)) {
+        /* its last words, if they are still unread */
+    }
+    s->exited = true;
+    if (s->state == SLOT_STARTING)
+        fail_start(a, s, STEP_MONITOR_EXEC, ECHILD);
+    slot_kill(a, s, guess_cause(s));
+    reap_orphans(a);
 }
 
 static void on_signal(struct app *a)
@@ -429,7 +439,7 @@ static void on_event(struct app *a, uint64_t t)
         return;
     case KIND_CTL: /* an event of this round may be about a slot that has just been freed */
         if (s && s->state != SLOT_FREE && s->ctl_fd >= 0)
-            on_ctl(a, s);
+            (void)on_ctl(a, s); /* more of them come with the next event */
         return;
     case KIND_PIDFD:
         if (s && s->state != SLOT_FREE && !s->exited)

@@ -190,6 +190,8 @@ static int clone_monitor(struct app *a, struct slot *s, enum sandbox_step *step)
         return -errno;
     AUTO_CLOSE int theirs = ctl[1];
     s->ctl_fd = ctl[0];
+    if (fcntl(s->ctl_fd, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
     h.fd[JAILMON_FD_WARDEN] = theirs;
     h.fd[JAILMON_FD_LISTEN] = listen_fd;
     h.fd[JAILMON_FD_AGENT] = agent;

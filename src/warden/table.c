@@ -119,6 +119,7 @@ static int adopt_live(struct app *a, struct slot *s)
     struct pollfd p = { fd, POLLIN, 0 };
     if (poll(&p, 1, 0) != 0)
         return -ECONNRESET;
+    s->adopted = true;
     s->monitor_pid = pid;
     s->monitor_pidfd = fd_steal(&pidfd);
     return 0;

@@ -10,7 +10,7 @@
 #include "ipc/ids.h"
 
 #define MONITOR_VERSION    1u
-#define MONITOR_AGENT_PORT 49983u /* envd's port in E2B (e2b-wire §1.2) */
+#define MONITOR_AGENT_PORT 49983u /* envd's port in E2B's protocol */
 
 enum monitor_type {
     MONITOR_CONNECT =

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "jail/filter.h"
+#include "sys/filter.h"
 #include "sys/task.h"
 
 /* The staging place: /tmp of the mount tree that we were cloned with. What we mount there is

@@ -5,7 +5,7 @@
  * (the sandbox's processes, the one that is frozen) and `mon` (its monitor), so that the limits
  * of the group hold for both and freezing stops only the first. On v1 memory, cpu and pids hold
  * both; the freezer group holds the sandbox only. Each duty goes to the hierarchy that can do
- * it (spec jail §E): birth, kill and freeze to v2 where it is mounted, even without
+ * it: birth, kill and freeze to v2 where it is mounted, even without
  * controllers; each limit to the controller of v2 if it is there, else of v1. A host that can
  * enforce no memory, cpu or pids limit is refused: a limit that is not in force must not be
  * promised. Files: kernel doc admin-guide/cgroup-v2.rst and cgroup-v1/. Seed: R61..R67. */

@@ -21,7 +21,7 @@
 #include "base/auto.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
-#include "jail/filter.h"
+#include "sys/filter.h"
 #include "jail/init.h"
 #include "sys/task.h"
 

@@ -28,7 +28,7 @@ static void digest_text(const struct image_digest *d, char out[DIGEST_TEXT])
 }
 
 /* Moving a process between v1 groups takes a lock whose idle cost is some 11 ms; this switch
- * makes it cheap, for the whole host and until it reboots (spec jail §C). Where the kernel
+ * makes it cheap, for the whole host and until it reboots. Where the kernel
  * lacks it, starts are slower and nothing else. */
 static void favour_moves(const char *at)
 {

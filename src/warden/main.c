@@ -17,7 +17,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "jail/filter.h"
+#include "sys/filter.h"
 #include "sys/task.h"
 #include "warden/warden.h"
 

@@ -17,13 +17,13 @@
 #include <cmocka.h>
 
 #include "base/auto.h"
-#include "jail/filter.h"
+#include "sys/filter.h"
 
 #define EPERM_RET  (SECCOMP_RET_ERRNO | EPERM)
 #define ENOSYS_RET (SECCOMP_RET_ERRNO | ENOSYS)
 #define HIGH       UINT64_C(0xdead00000000) /* bits that are not part of an int */
 
-static struct filter workload, monitor, warden;
+static struct filter workload, monitor, warden, api;
 
 static int build(void **state)
 {
@@ -31,6 +31,7 @@ static int build(void **state)
     filter_build(&workload, FILTER_WORKLOAD);
     filter_build(&monitor, FILTER_MONITOR);
     filter_build(&warden, FILTER_WARDEN);
+    filter_build(&api, FILTER_API);
     return 0;
 }
 
@@ -62,7 +63,7 @@ static void every_listed_call_is_allowed_and_its_unlisted_neighbours_are_not(voi
 #define SYS_futex_wake       454
 #define SYS_futex_wait       455
 #define SYS_futex_requeue    456
-#include "jail/syscalls_workload.h"
+#include "sys/syscalls_workload.h"
 #undef X
     };
     static const int checked[] = { SYS_clone, SYS_socket,  SYS_ioctl,
@@ -208,6 +209,25 @@ static void monitor_can_neither_execute_nor_open_nor_fork(void **state)
     assert_int_equal(ask(&monitor, SYS_prctl, PR_SET_DUMPABLE, 1, 0), EPERM_RET);
 }
 
+static void api_makes_threads_but_no_process_and_unix_sockets_only(void **state)
+{
+    (void)state;
+    static const int refused[] = { SYS_execve,    SYS_execveat, SYS_fork,    SYS_vfork,
+                                   SYS_kill,      SYS_ptrace,   SYS_setuid,  SYS_mount,
+                                   SYS_bind,      SYS_listen,   SYS_unshare, SYS_memfd_create,
+                                   SYS_pidfd_open };
+    const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_int_equal(ask(&api, refused[i], 0, 0, 0), EPERM_RET);
+    assert_int_equal(ask(&api, SYS_clone, thread, 0, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&api, SYS_clone, 17, 0, 0), EPERM_RET);
+    assert_int_equal(ask(&api, SYS_clone, thread | CLONE_NEWUSER, 0, 0), EPERM_RET);
+    assert_int_equal(ask(&api, SYS_clone3, 0, 0, 0), ENOSYS_RET);
+    assert_int_equal(ask(&api, SYS_socket, AF_UNIX, SOCK_SEQPACKET, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&api, SYS_socket, AF_INET, SOCK_STREAM, 0), EPERM_RET);
+}
+
 static void warden_cannot_load_code_into_the_kernel_nor_watch_a_process(void **state)
 {
     (void)state;
@@ -238,6 +258,7 @@ int main(void)
         cmocka_unit_test(terminal_injection_is_refused_also_with_high_bits),
         cmocka_unit_test(device_nodes_are_refused_and_fifos_are_not),
         cmocka_unit_test(personality_cannot_switch_randomisation_off),
+        cmocka_unit_test(api_makes_threads_but_no_process_and_unix_sockets_only),
         cmocka_unit_test(warden_cannot_load_code_into_the_kernel_nor_watch_a_process),
         cmocka_unit_test(monitor_can_neither_execute_nor_open_nor_fork),
     };

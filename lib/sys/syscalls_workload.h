@@ -2,7 +2,7 @@
 /* syscalls_workload: what a program in a sandbox may ask the kernel for. Included by filter.c once for the list.
  *
  * Base: the list that containers-common ships as its default (374 names), minus what relies on capabilities or namespaces to be
- * harmless (spec jail §E): the mount family, unshare, setns, chroot, pivot_root, keyctl, ptrace, process_vm_*, bpf,
+ * harmless: the mount family, unshare, setns, chroot, pivot_root, keyctl, ptrace, process_vm_*, bpf,
  * perf_event_open, io_uring, userfaultfd, memory policy, name_to_handle_at, pidfd_getfd, fanotify, memfd_secret, clock setting, quota,
  * modules, swap, reboot, syslog. Checked by value in filter.c: clone, socket, ioctl, personality, mknod, mknodat. */
 X(accept) X(accept4) X(access) X(alarm) X(arch_prctl) X(bind) X(brk) X(cachestat) X(capget) X(capset) X(chdir) X(chmod) X(chown)

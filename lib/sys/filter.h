@@ -2,7 +2,7 @@
 /* filter: seccomp programs from allow-lists, default-deny (and one deny-list, for the warden).
  * Builds classic BPF itself (no library): a check of the architecture, a binary search over the
  * allowed numbers, and a few calls whose 32-bit arguments are checked by value. Nothing is ever
- * decided by what a pointer points to (spec security K12).
+ * decided by what a pointer points to: another thread could change it after the check.
  *
  * Foreign architecture (int 0x80, x32): the process is killed. A call that is not listed:
  * EPERM; one that is newer than the list (so that libc falls back), and clone3, whose flags a
@@ -16,6 +16,7 @@
 #define FILTER_MAX 1024u /* instructions */
 
 enum filter_profile {
+    FILTER_API,      /* e2b-sandbox once it serves: threads, files of its own, Unix sockets */
     FILTER_WORKLOAD, /* envd and everything that it starts: an ordinary Linux program without
                         kernel administration */
     FILTER_MONITOR,  /* jailmon after it has built the sandbox */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "jail/filter.h"
+#include "sys/filter.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -65,12 +65,17 @@
 
 static const int workload_calls[] = {
 #define X(name) SYS_##name,
-#include "jail/syscalls_workload.h"
+#include "sys/syscalls_workload.h"
+#undef X
+};
+static const int api_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_api.h"
 #undef X
 };
 static const int monitor_calls[] = {
 #define X(name) SYS_##name,
-#include "jail/syscalls_monitor.h"
+#include "sys/syscalls_monitor.h"
 #undef X
 };
 
@@ -292,6 +297,28 @@ static void block_socket(struct filter *f, bool inet_stream_only)
     patch_ja(f, at);
 }
 
+/* Threads, but no process. */
+static void block_thread(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_clone);
+    emit_load_arg(f, 0);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NEW_ANY);
+    emit_ret(f, DENY);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_THREAD);
+    emit_ret(f, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+static void block_unix_socket(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_socket);
+    emit_load_arg(f, 0);
+    emit_ret_if(f, AF_UNIX, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
 /* Only the question that filter_load proves itself with. */
 static void block_prctl_get_seccomp(struct filter *f)
 {
@@ -307,6 +334,13 @@ static void emit_specials(struct filter *f, enum filter_profile profile)
     if (profile == FILTER_MONITOR) {
         block_socket(f, true);
         block_prctl_get_seccomp(f);
+        return;
+    }
+    if (profile == FILTER_API) {
+        block_thread(f);
+        block_unix_socket(f);
+        block_prctl_get_seccomp(f);
+        emit_ret_if(f, SYS_clone3, NONE);
         return;
     }
     block_clone(f);
@@ -343,12 +377,17 @@ void filter_build(struct filter *f, enum filter_profile profile)
         build_deny_list(f);
         return;
     }
+    static const struct {
+        const int *calls;
+        size_t n;
+    } list[] = {
+        [FILTER_API] = { api_calls, ARRAY_LEN(api_calls) },
+        [FILTER_WORKLOAD] = { workload_calls, ARRAY_LEN(workload_calls) },
+        [FILTER_MONITOR] = { monitor_calls, ARRAY_LEN(monitor_calls) },
+    };
     struct range range[160];
     struct misses misses = { .n = 0 };
-    bool workload = profile == FILTER_WORKLOAD;
-    size_t n = find_ranges(workload ? workload_calls : monitor_calls,
-                           workload ? ARRAY_LEN(workload_calls) : ARRAY_LEN(monitor_calls),
-                           range, ARRAY_LEN(range));
+    size_t n = find_ranges(list[profile].calls, list[profile].n, range, ARRAY_LEN(range));
 
     emit_head(f);
     emit_tree(f, range, n, &misses);

@@ -5,7 +5,7 @@
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libcmocka-dev scdoc
+packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev zlib1g-dev libcmocka-dev scdoc
     mmdebstrap erofs-utils util-linux)
 if [ "${1:-}" = test ]; then
     packages+=(binutils clang libclang-rt-14-dev nodejs mandoc shellcheck libcap2-bin)

@@ -31,15 +31,15 @@ format() { files '*.c' '*.h' | xargs -0 -r clang-format --dry-run -Werror; }
 scripts() {
     files | while IFS= read -r -d '' f; do
         if head -n 1 "$f" | grep -aqE '^#!/bin/(ba)?sh'; then printf '%s\0' "$f"; fi
-    done | xargs -0 -r shellcheck -x
+    done | xargs -0 -r shellcheck -x -P SCRIPTDIR
 }
-spelling() { files ':!*.json' ':!LICENSE' | xargs -0 -r codespell --quiet-level=2 --ignore-words-list=creat,unx,ans,statics,ro,te,inout,nd,fo; }
+spelling() { files ':!*.json' ':!LICENSE' | xargs -0 -r codespell --quiet-level=2 --ignore-words-list=creat,unx,ans,statics,ro,te,inout,nd,fo,hel; }
 # gcc 12's analyser does not follow cleanup attributes to the end of a scope: its leak reports on AUTO_* locals are false.
 analyzer() {
     if [ ! -f "$dir"/build.ninja ]; then
         CC=gcc meson setup "$dir" -Doptimization=1 -Dc_args="-fanalyzer -Wno-analyzer-fd-leak -Wno-analyzer-malloc-leak -Wno-analyzer-file-leak" >/dev/null
     fi
-    ninja -C "$dir"
+    ninja -k 0 -C "$dir"
 }
 # A data base of commands as clang takes them; nothing is compiled for it. One file at a time: the va_list checker of clang-tidy 14
 # mixes files up.

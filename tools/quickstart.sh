@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build}
-fb=$build/src/firebreak/firebreak
+fb=$(realpath -m "$build")/src/firebreak/firebreak
 state=/var/lib/firebreak # where templates are kept for later
 started=$SECONDS
 bold='' plain=''

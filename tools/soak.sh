@@ -14,7 +14,7 @@ seconds=${1:-60}
     echo 'soak: needs root' >&2
     exit 1
 }
-fb=$PWD/${BUILD:-build}/src/firebreak/firebreak
+fb=$(realpath "${BUILD:-build}")/src/firebreak/firebreak
 work=$(mktemp -d)
 chmod 0755 "$work"
 up=''

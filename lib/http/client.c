@@ -44,7 +44,8 @@ void http_client_fini(struct http_client *c)
 static int wait_fd(int fd, short events, uint64_t timeout_ns)
 {
     uint64_t now = clock_mono_ns();
-    uint64_t until = timeout_ns == 0 || timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+    uint64_t until =
+        timeout_ns == 0 || timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
 
     for (;;) {
         struct pollfd p = { fd, events, 0 };
@@ -111,10 +112,11 @@ int http_client_parse_url(const char *url, char host[256], unsigned *port, char 
     uint64_t number = 80;
 
     if (str_starts(rest, STR("https://")))
-        return err_say(e, EINVAL,
-                       "'%s': https is not supported here; use http:// to a local address, or a "
-                       "TLS proxy in front",
-                       url);
+        return err_say(
+            e, EINVAL,
+            "'%s': https is not supported here; use http:// to a local address, or a "
+            "TLS proxy in front",
+            url);
     if (!str_starts(rest, STR("http://")))
         return err_say(e, EINVAL, "'%s' does not start with http://", url);
     rest = str_sub(rest, 7, rest.n);
@@ -199,11 +201,12 @@ int http_client_connect(const char *host, unsigned port, uint64_t timeout_ns, st
 
 static bool has_length(const char *method)
 {
-    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+    return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+           strcmp(method, "PATCH") == 0;
 }
 
-int http_client_send(struct http_client *c, const char *method, const char *target, const char *host,
-                     const char *headers, struct str body, struct err *e)
+int http_client_send(struct http_client *c, const char *method, const char *target,
+                     const char *host, const char *headers, struct str body, struct err *e)
 {
     AUTO_BUF struct buf head = BUF_INIT(REQUEST_MAX);
 
@@ -233,7 +236,8 @@ static void begin_body(struct http_client *c)
 {
     c->chunked = (struct http1_chunked){ 0 };
     c->left = c->head.framing == HTTP1_LENGTH ? c->head.content_length : 0;
-    c->done = c->head.framing == HTTP1_NO_BODY || (c->head.framing == HTTP1_LENGTH && c->left == 0);
+    c->done =
+        c->head.framing == HTTP1_NO_BODY || (c->head.framing == HTTP1_LENGTH && c->left == 0);
 }
 
 int http_client_head(struct http_client *c, bool to_head, struct err *e)
@@ -242,7 +246,8 @@ int http_client_head(struct http_client *c, bool to_head, struct err *e)
 
     for (unsigned interim = 0; interim <= INTERIM_MAX;) {
         enum http1_reason why;
-        int n = c->in.n > 0 ? http1_parse_response(c->in.p, c->in.n, to_head, &c->head, &why) : 0;
+        int n =
+            c->in.n > 0 ? http1_parse_response(c->in.p, c->in.n, to_head, &c->head, &why) : 0;
         if (n < 0)
             return err_say(e, EPROTO, "bad response: %s", http1_reason(why));
         if (n == 0) {
@@ -250,7 +255,8 @@ int http_client_head(struct http_client *c, bool to_head, struct err *e)
             if (got < 0)
                 return (int)got;
             if (got == 0)
-                return err_say(e, ECONNRESET, "the server closed the connection without an answer");
+                return err_say(e, ECONNRESET,
+                               "the server closed the connection without an answer");
             buf_add(&c->in, piece, (size_t)got);
             if (!buf_ok(&c->in))
                 return err_set(e, c->in.failed, "read response");
@@ -287,7 +293,8 @@ static long read_ahead_or_socket(struct http_client *c, void *buf, size_t n, str
 
 static long cut_short(struct err *e)
 {
-    return err_say(e, ECONNRESET, "the server closed the connection in the middle of a response");
+    return err_say(e, ECONNRESET,
+                   "the server closed the connection in the middle of a response");
 }
 
 /* Decodes in place; 0 only at the end of the body. */
@@ -358,6 +365,6 @@ int http_client_body(struct http_client *c, struct buf *out, struct err *e)
 
 bool http_client_reusable(const struct http_client *c)
 {
-    return c->done && c->head.keep_alive && c->head.framing != HTTP1_UNTIL_CLOSE && c->in.n == 0 &&
-           c->head.status != 101;
+    return c->done && c->head.keep_alive && c->head.framing != HTTP1_UNTIL_CLOSE &&
+           c->in.n == 0 && c->head.status != 101;
 }

@@ -263,7 +263,8 @@ static bool can_keep(const struct http_conn *c)
 {
     const struct body *b = &c->body;
 
-    if (!c->head->keep_alive || c->close_after || b->failed != 0 || atomic_load(&c->s->stopping))
+    if (!c->head->keep_alive || c->close_after || b->failed != 0 ||
+        atomic_load(&c->s->stopping))
         return false;
     if (c->head->expect_continue && !b->continued && !b->done)
         return false; /* the client may send the body or not: what follows cannot be told apart */
@@ -294,8 +295,8 @@ static bool status_has_body(unsigned status)
     return status != 204 && status != 304;
 }
 
-int http_reply(struct http_conn *c, unsigned status, const char *content_type, const char *headers,
-               struct str body)
+int http_reply(struct http_conn *c, unsigned status, const char *content_type,
+               const char *headers, struct str body)
 {
     AUTO_BUF struct buf head = BUF_INIT(ANSWER_HEAD_MAX);
 
@@ -307,7 +308,8 @@ int http_reply(struct http_conn *c, unsigned status, const char *content_type, c
     c->reply = REPLY_DONE;
     answer_head(&head, status, content_type, headers,
                 status_has_body(status) ? ANSWER_LENGTH : ANSWER_NONE, body.n, say_keep(c));
-    return send_head(c, &head, c->is_head || !status_has_body(status) ? (struct str){ 0 } : body);
+    return send_head(c, &head,
+                     c->is_head || !status_has_body(status) ? (struct str){ 0 } : body);
 }
 
 int http_reply_begin(struct http_conn *c, unsigned status, const char *content_type,
@@ -365,7 +367,9 @@ int http_write(struct http_conn *c, const void *p, size_t n)
     }
     char size[24];
     int size_n = snprintf(size, sizeof size, "%zx\r\n", n);
-    struct iovec v[3] = { { size, (size_t)size_n }, { iov_base(p), n }, { iov_base("\r\n"), 2 } };
+    struct iovec v[3] = { { size, (size_t)size_n },
+                          { iov_base(p), n },
+                          { iov_base("\r\n"), 2 } };
     return sock_write(c, v, 3);
 }
 
@@ -508,7 +512,8 @@ void handler_run(struct http_conn *c)
     if (c->reply == REPLY_LENGTH && (c->reply_left == 0 || c->no_body))
         c->reply = REPLY_DONE;
     if (s->cfg.on_done)
-        s->cfg.on_done(c->head, lost ? 0 : c->status, clock_mono_ns() - c->started_ns, s->cfg.arg);
+        s->cfg.on_done(c->head, lost ? 0 : c->status, clock_mono_ns() - c->started_ns,
+                       s->cfg.arg);
 
     bool whole = c->reply == REPLY_DONE && c->broken == 0;
     if (!whole && c->reply != REPLY_RAW)
@@ -521,7 +526,8 @@ void handler_run(struct http_conn *c)
         c->after = AFTER_NEXT;
     if (c->after == AFTER_NEXT && c->in_off == c->in.n && c->ahead.n == 0) {
         buf_fini(&c->in); /* an idle connection costs its struct and its socket */
-        c->in_off = c->parsed = 0;
+        c->in_off = 0;
+        c->look = (struct look){ 0 };
         free(c->head);
         c->head = NULL;
     }

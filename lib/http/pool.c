@@ -75,7 +75,8 @@ static struct http_conn *take_job(struct http_server *s)
         s->idle_threads++;
         r = pthread_cond_timedwait(&s->work, &s->lock, &ts);
         s->idle_threads--;
-        s->is_waking = false; /* it is me, or whoever else waits will look too: the job is seen either way */
+        s->is_waking =
+            false; /* it is me, or whoever else waits will look too: the job is seen either way */
     }
     struct http_conn *c = s->jobs;
     s->jobs = c->link;
@@ -97,7 +98,8 @@ static void *thread_main(void *server)
         (void)pthread_mutex_unlock(&s->lock);
         handler_run(c);
         (void)pthread_mutex_lock(&s->lock);
-        atomic_fetch_sub(&s->busy, 1); /* first: the peer's next request must find the slot free */
+        atomic_fetch_sub(&s->busy,
+                         1); /* first: the peer's next request must find the slot free */
         give_back(c);
         if (atomic_load(&s->stopping))
             (void)pthread_cond_broadcast(&s->quiet);

@@ -12,8 +12,9 @@
 #include "base/clock.h"
 #include "http/server_priv.h"
 
-#define EVENTS_MAX  128
-#define ACCEPTS_MAX 64 /* of one turn, so that a flood of connections does not starve those that are here */
+#define EVENTS_MAX 128
+#define ACCEPTS_MAX                                                                            \
+    64 /* of one turn, so that a flood of connections does not starve those that are here */
 
 /* --- deadlines: each connection has one; all are looked at together when the earliest may be due --- */
 
@@ -65,7 +66,8 @@ static void forget_request(struct http_conn *c)
     c->head = NULL;
     buf_fini(&c->in);
     buf_fini(&c->ahead);
-    c->in_off = c->parsed = 0;
+    c->in_off = 0;
+    c->look = (struct look){ 0 };
 }
 
 void conn_close(struct http_conn *c)
@@ -118,7 +120,8 @@ static void wait_readable(struct http_conn *c)
 
 static bool would_block(int err)
 {
-    return err == EAGAIN || err == EINTR; /* armed again, the reactor sees either a second time */
+    return err == EAGAIN ||
+           err == EINTR; /* armed again, the reactor sees either a second time */
 }
 
 void conn_linger(struct http_conn *c)
@@ -158,7 +161,8 @@ void conn_answer(struct http_conn *c, unsigned status, const char *message, cons
     AUTO_BUF struct buf head = BUF_INIT(ANSWER_HEAD_MAX);
 
     answer_error_body(&c->s->cfg, status, message, &body);
-    answer_head(&head, status, "application/json", headers, ANSWER_LENGTH, body.n, ANSWER_CLOSE);
+    answer_head(&head, status, "application/json", headers, ANSWER_LENGTH, body.n,
+                ANSWER_CLOSE);
     if (!c->is_head)
         buf_add_str(&head, buf_str(&body));
     /* Small, so that it fits into any socket buffer whose peer reads its answers; with one that does not, no patience. */
@@ -188,8 +192,8 @@ static void begin_request(struct http_conn *c)
     c->body = (struct body){ .framing = h->framing, .max = s->cfg.max_body };
     if (h->framing == HTTP1_LENGTH)
         c->body.left = h->content_length;
-    c->body.done = h->framing == HTTP1_NO_BODY ||
-                   (h->framing == HTTP1_LENGTH && h->content_length == 0);
+    c->body.done =
+        h->framing == HTTP1_NO_BODY || (h->framing == HTTP1_LENGTH && h->content_length == 0);
     c->reply = REPLY_NONE;
     c->status = 0;
     c->broken = 0;
@@ -209,18 +213,22 @@ static void begin_request(struct http_conn *c)
     }
     atomic_fetch_add(&s->busy, 1);
     c->state = CONN_BUSY;
-    sweep_by(s, after(s->now_ns, s->cfg.idle_timeout_ns)); /* give_back cannot: it may go idle right after */
+    sweep_by(s,
+             after(s->now_ns,
+                   s->cfg.idle_timeout_ns)); /* give_back cannot: it may go idle right after */
     c->link = NULL;
     *s->batch_end = c;
     s->batch_end = &c->link;
 }
 
-/* A byte-wise sender must not make us look at the same 32 KiB again for each byte: once there is some length, only the end
- * of a line or a good piece more is worth a look. */
-static bool worth_parsing(const struct http_conn *c)
+bool look_worth(struct look *l, const struct buf *in)
 {
-    return c->in.n <= 2048 || c->in.n - c->parsed >= 4096 ||
-           memchr(c->in.p + c->parsed, '\n', c->in.n - c->parsed);
+    if (l->work > LOOK_BUDGET && in->n - l->seen < 4096 &&
+        !memchr(in->p + l->seen, '\n', in->n - l->seen))
+        return false;
+    l->work += in->n;
+    l->seen = in->n;
+    return true;
 }
 
 /* Goes on with what is in c->in: a request, more to read, or a refusal. */
@@ -238,10 +246,8 @@ static void try_head(struct http_conn *c)
         return;
     }
     int n = 0;
-    if (worth_parsing(c)) {
+    if (look_worth(&c->look, &c->in))
         n = http1_parse_request(c->in.p, c->in.n, c->head, &why);
-        c->parsed = c->in.n;
-    }
     if (n < 0) {
         refuse_head(c, http1_reason_status(why), http1_reason(why));
     } else if (n > 0) {
@@ -282,7 +288,7 @@ void conn_next_request(struct http_conn *c)
 
     free(c->head);
     c->head = NULL;
-    c->parsed = 0;
+    c->look = (struct look){ 0 };
     if (c->in_off < c->in.n) {
         buf_consume(&c->in, c->in_off);
     } else {
@@ -447,7 +453,8 @@ static void accept_some(struct http_server *s)
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
-        int fd = accept4(s->listen_fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd =
+            accept4(s->listen_fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             add_conn(s, fd, &sa);
             continue;

@@ -49,13 +49,14 @@ struct relay {
     struct watch watch;
     struct end client, upstream;
     struct flow up, down;
-    struct buf head;   /* of the response, as it comes in */
-    size_t parsed;     /* head.n when the parser last looked */
+    struct buf head; /* of the response, as it comes in */
+    struct look look;
     unsigned interims;
     bool wants_upgrade; /* and we passed that on */
     bool keep;          /* the client's connection, if all goes well */
-    bool cut_visible;   /* the answer's end is the connection's end: cut it with a reset, or the peer takes it for whole */
-    unsigned status;    /* of the answer, once its head is on the way */
+    bool
+        cut_visible; /* the answer's end is the connection's end: cut it with a reset, or the peer takes it for whole */
+    unsigned status; /* of the answer, once its head is on the way */
     uint64_t progress_ns, head_since_ns, connect_until_ns;
     uint64_t connect_timeout_ns;
     unsigned fail_status;
@@ -105,10 +106,17 @@ static bool in_list(struct str name, const char *const *list)
 static void add_end_to_end(struct buf *b, const struct http1_head *h, const struct tokens *t,
                            const char *const *drop)
 {
-    static const char *const hop[] = { "Connection",        "Keep-Alive",          "Proxy-Connection",
-                                       "TE",                "Trailer",             "Transfer-Encoding",
-                                       "Upgrade",           "Proxy-Authorization", "Proxy-Authenticate",
-                                       "Content-Length",    NULL };
+    static const char *const hop[] = { "Connection",
+                                       "Keep-Alive",
+                                       "Proxy-Connection",
+                                       "TE",
+                                       "Trailer",
+                                       "Transfer-Encoding",
+                                       "Upgrade",
+                                       "Proxy-Authorization",
+                                       "Proxy-Authenticate",
+                                       "Content-Length",
+                                       NULL };
 
     for (size_t i = 0; i < h->n_headers; i++) {
         struct str name = h->header[i].name;
@@ -139,8 +147,8 @@ static bool is_word(struct str s)
     return true;
 }
 
-static void add_request_head(struct buf *b, const struct http_conn *c, const struct http_relay *r,
-                             const struct tokens *t, bool upgrade)
+static void add_request_head(struct buf *b, const struct http_conn *c,
+                             const struct http_relay *r, const struct tokens *t, bool upgrade)
 {
     const struct http1_head *h = c->head;
     const char *drop[64] = { "Host" };
@@ -234,7 +242,8 @@ int http_relay(struct http_conn *c, const struct http_relay *want)
     r->upstream.fd = fd_steal(&fd);
     c->relay = r;
     c->reply = REPLY_RELAY;
-    atomic_fetch_add(&c->s->n_relays, 1); /* here, so that a stop that sees no handler sees the relay */
+    atomic_fetch_add(&c->s->n_relays,
+                     1); /* here, so that a stop that sees no handler sees the relay */
     return 0;
 }
 
@@ -253,8 +262,8 @@ static enum moved flush_out(struct flow *f, struct end *dst)
 {
     if (!dst->writable)
         return MOVE_BLOCKED;
-    ssize_t n =
-        send(dst->fd, f->out.p + f->out_off, f->out.n - f->out_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(dst->fd, f->out.p + f->out_off, f->out.n - f->out_off,
+                     MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR)
         return MOVED;
     if (n < 0 && errno == EAGAIN) {
@@ -448,12 +457,12 @@ static void fail(struct http_conn *c)
         cut(c);
         return;
     }
-    answer_head(&answer, r->fail_status, "application/json", NULL, ANSWER_LENGTH, r->fail_body.n,
-                conn);
+    answer_head(&answer, r->fail_status, "application/json", NULL, ANSWER_LENGTH,
+                r->fail_body.n, conn);
     if (!c->is_head)
         buf_add_str(&answer, buf_str(&r->fail_body));
-    bool sent = buf_ok(&answer) && send(c->fd, answer.p, answer.n, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-                                       (ssize_t)answer.n;
+    bool sent = buf_ok(&answer) && send(c->fd, answer.p, answer.n,
+                                        MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)answer.n;
     finish(c, sent ? r->fail_status : 0);
     if (!sent)
         conn_close(c);
@@ -553,7 +562,8 @@ static void add_status_line(struct buf *b, unsigned status)
 }
 
 /* 100, 103 and the like: passed on to clients that know them. */
-static bool interim_head(struct http_conn *c, const struct http1_head *h, const struct tokens *t)
+static bool interim_head(struct http_conn *c, const struct http1_head *h,
+                         const struct tokens *t)
 {
     struct relay *r = c->relay;
 
@@ -623,13 +633,9 @@ static enum moved parse_response(struct http_conn *c)
     enum http1_reason why;
     struct tokens t;
 
-    if (r->head.n == 0)
+    if (r->head.n == r->look.seen || !look_worth(&r->look, &r->head))
         return MOVE_BLOCKED;
-    if (r->head.n > 2048 && r->head.n - r->parsed < 4096 &&
-        !memchr(r->head.p + r->parsed, '\n', r->head.n - r->parsed))
-        return MOVE_BLOCKED; /* not again for each byte, as in reactor.c */
     int n = http1_parse_response(r->head.p, r->head.n, c->is_head, h, &why);
-    r->parsed = r->head.n;
     if (n == 0)
         return r->head.n >= IN_MAX ? MOVE_BAD : MOVE_BLOCKED;
     bool ok = n > 0 && connection_tokens(h, &t);
@@ -645,7 +651,7 @@ static enum moved parse_response(struct http_conn *c)
         return MOVE_BAD;
     }
     buf_consume(&r->head, (size_t)n);
-    r->parsed = 0;
+    r->look.seen = 0; /* but not its work: many 1xx heads are one sender's */
     if (r->phase == PHASE_HEAD)
         return MOVED;
     size_t used = 0;
@@ -794,7 +800,8 @@ static bool check_connected(struct http_conn *c)
     /* The head, and what is here of the body, in one segment if it can be. */
     if (c->in_off < c->in.n && !r->up.done) {
         size_t used = 0, here = c->in.n - c->in_off;
-        memcpy(c->s->scratch, c->in.p + c->in_off, here); /* the head stays as it is: on_done wants it */
+        memcpy(c->s->scratch, c->in.p + c->in_off,
+               here); /* the head stays as it is: on_done wants it */
         if (feed(&r->up, &r->upstream, c->s->scratch, here, &used) != MOVED) {
             bad_request(c); /* out waits, so that nothing can have failed but the framing */
             return false;

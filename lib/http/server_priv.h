@@ -61,6 +61,15 @@ struct body {
     bool done, started, continued /* 100 was sent */;
 };
 
+/* How often a growing head has been looked at. Parsing starts at its first byte each time, so that a sender of single bytes could
+ * make us do the square of its work: after LOOK_BUDGET bytes, only the end of a line or a good piece more is worth a look. */
+#define LOOK_BUDGET (1u << 20)
+struct look {
+    size_t seen;   /* bytes that were there the last time */
+    uint64_t work; /* bytes looked at, all times together */
+};
+bool look_worth(struct look *l, const struct buf *in); /* then counts it as done */
+
 struct relay;
 
 struct http_conn {
@@ -81,7 +90,7 @@ struct http_conn {
 
     struct buf in;  /* head, then what was read behind it */
     size_t in_off;  /* bytes of it already used, the head included */
-    size_t parsed;  /* in.n when the parser last looked */
+    struct look look;
     struct buf ahead; /* bytes of the next request, read from the socket behind the end of a chunked body */
     struct http1_head *head; /* owned; borrows from in */
     uint64_t started_ns;

@@ -11,7 +11,7 @@
 void answer_error(struct http_conn *c, unsigned status, const char *error_code,
                   const char *headers, const char *fmt, ...)
 {
-    AUTO_BUF struct buf b = BUF_INIT(8 * MESSAGE_MAX);
+    AUTO_BUF struct buf b = BUF_INIT((size_t)8 * MESSAGE_MAX);
     char message[MESSAGE_MAX];
     va_list ap;
 

@@ -22,7 +22,7 @@ struct app {
     _Atomic(struct reconciler *)
         reconciler; /* the warden's thread may look before it is there */
     struct metrics metrics;
-    struct http_server *server;
+    _Atomic(struct http_server *) server; /* a request may come before main has it */
 };
 
 #define APP_CLIENT_ID "firebreak"

@@ -138,7 +138,7 @@ static int take_max_sandboxes(struct config *c, const char *value)
 
 static int take_max_timeout(struct config *c, const char *value)
 {
-    return take_u32(value, 1, 365 * 86400, &c->max_timeout_s);
+    return take_u32(value, 1, UINT64_C(365) * 86400, &c->max_timeout_s);
 }
 
 static int take_pids(struct config *c, const char *value)

@@ -21,6 +21,7 @@ struct fleet {
 struct sandbox *sandbox_new(const struct sandbox_facts *f, const char *metadata_text)
 {
     struct sandbox *s = calloc(1, sizeof *s);
+    pthread_condattr_t monotonic;
     struct err e;
 
     if (!s)
@@ -31,6 +32,10 @@ struct sandbox *sandbox_new(const struct sandbox_facts *f, const char *metadata_
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_mutex_init(&s->change_lock, NULL);
     (void)pthread_mutex_init(&s->monitor.lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->monitor.idle, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     s->monitor.fd = -1;
     s->metadata_text = strdup(metadata_text);
     s->metadata = json_parse(str_from(metadata_text), &e);
@@ -56,6 +61,7 @@ void sandbox_put(struct sandbox *s)
     (void)pthread_mutex_destroy(&s->lock);
     (void)pthread_mutex_destroy(&s->change_lock);
     (void)pthread_mutex_destroy(&s->monitor.lock);
+    (void)pthread_cond_destroy(&s->monitor.idle);
     explicit_bzero(s->facts.token, sizeof s->facts.token);
     json_decref(s->metadata);
     free(s->metadata_text);

@@ -4,7 +4,7 @@
  * A struct sandbox is counted: fleet_find and fleet_each give a reference, sandbox_put takes it back. The fleet holds one of its
  * own from fleet_add to fleet_remove. Locks, each taken only inside those above it:
  *   sandbox.change_lock   held across a change of the end, so that two changes do not mix; calls are made under it
- *   sandbox.monitor.lock  the connection to its monitor; calls are made under it (monitor.c)
+ *   sandbox.monitor.lock  who may use the connection to its monitor (monitor.c)
  *   fleet.lock            which sandboxes there are
  *   sandbox.lock          the fields named below */
 #pragma once
@@ -51,8 +51,10 @@ struct sandbox {
     pthread_mutex_t change_lock;
 
     struct {
-        pthread_mutex_t lock; /* around these: */
-        int fd;               /* -1: not open */
+        pthread_mutex_t lock;
+        pthread_cond_t idle;
+        bool is_busy; /* lock: somebody is calling, and has the rest meanwhile */
+        int fd;       /* -1: not open */
         uint64_t next_id;
     } monitor;
 };

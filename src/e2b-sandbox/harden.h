@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 /* As root: becomes uid (and gid of the same number), with no group, no capability and an empty bounding set. In any case: no core
- * dumps, not traceable by others of this uid, no privilege by executing a file. Any step that fails, or did nothing, is an
+ * dumps, not traceable by others of this uid, no privilege by executing a file, and the allow-list of system calls in
+ * sys/syscalls_api.h, which has neither execve nor fork. Any step that fails, or did nothing, is an
  * error: the program must not serve then. */
 int harden_self(uid_t uid, struct err *e);

@@ -86,19 +86,20 @@ static int bad(const char *name, const char *want, struct err *e)
 static int take_state(struct reading *r, struct str value, struct err *e)
 {
     struct str word;
+    bool more;
 
     if (!r->has_states)
         r->q->running = r->q->paused = false;
     r->has_states = true;
     do {
-        (void)str_cut(value, ',', &word, &value);
+        more = str_cut(value, ',', &word, &value);
         if (str_eq(word, STR("running")))
             r->q->running = true;
         else if (str_eq(word, STR("paused")))
             r->q->paused = true;
         else
             return bad("state", "running, paused or both with a comma between them", e);
-    } while (value.n > 0);
+    } while (more);
     return 0;
 }
 

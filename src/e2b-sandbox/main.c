@@ -146,7 +146,10 @@ static int start_server(struct app *a, int listen_fd, struct err *e)
     cfg.handler = handle;
     cfg.is_urgent = is_urgent;
     cfg.on_done = on_done;
-    return http_server_start(&a->server, &cfg, listen_fd, e);
+    struct http_server *server = NULL;
+    int rc = http_server_start(&server, &cfg, listen_fd, e);
+    atomic_store(&a->server, server);
+    return rc;
 }
 
 static int start(struct app *a, struct err *e)
@@ -176,8 +179,10 @@ static int start(struct app *a, struct err *e)
 
 static void stop(struct app *a)
 {
-    if (a->server)
-        http_server_stop(a->server, STOP_GRACE_NS);
+    struct http_server *server = atomic_load(&a->server);
+
+    if (server)
+        http_server_stop(server, STOP_GRACE_NS);
     reconcile_stop(atomic_load(&a->reconciler));
     warden_stop(a->warden);
     fleet_free(a->fleet);
@@ -207,7 +212,8 @@ static int run(struct app *a)
     }
     stop(a);
     if (rc == 0)
-        log_info("stopped", "uptime_s=%llu", (unsigned long long)((clock_mono_ns() - a->start_mono_ns) / NS_PER_S));
+        log_info("stopped", "uptime_s=%llu",
+                 (unsigned long long)((clock_mono_ns() - a->start_mono_ns) / NS_PER_S));
     return rc < 0 ? 1 : 0;
 }
 

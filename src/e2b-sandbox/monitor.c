@@ -66,9 +66,9 @@ static int exchange(struct sandbox *s, const struct monitor_msg *ask,
     return -EPROTO;
 }
 
-static int call_locked(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
+static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
 {
-    struct monitor_msg answer;
+    struct monitor_msg answer = { 0 };
     int rc = 0;
 
     /* A connection that has been idle may be dead: the second try is on a new one. */
@@ -92,16 +92,37 @@ static int call_locked(struct sandbox *s, struct warden *w, struct monitor_msg *
     return -ENOTCONN;
 }
 
-static int call(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
+/* The connection is for one call at a time. Waiting has an end, so that a monitor that hangs does not collect threads. */
+static bool seize(struct sandbox *s)
 {
     uint64_t until_ns = clock_mono_ns() + LOCK_LIMIT_NS;
     struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
                               .tv_nsec = (long)(until_ns % NS_PER_S) };
+    int rc = 0;
 
-    if (pthread_mutex_clocklock(&s->monitor.lock, CLOCK_MONOTONIC, &until) != 0)
-        return -ETIMEDOUT;
-    int rc = call_locked(s, w, m, fd);
+    (void)pthread_mutex_lock(&s->monitor.lock);
+    while (s->monitor.is_busy && rc == 0)
+        rc = pthread_cond_timedwait(&s->monitor.idle, &s->monitor.lock, &until);
+    bool seized = !s->monitor.is_busy;
+    s->monitor.is_busy = true;
     (void)pthread_mutex_unlock(&s->monitor.lock);
+    return seized;
+}
+
+static void release(struct sandbox *s)
+{
+    (void)pthread_mutex_lock(&s->monitor.lock);
+    s->monitor.is_busy = false;
+    (void)pthread_cond_signal(&s->monitor.idle);
+    (void)pthread_mutex_unlock(&s->monitor.lock);
+}
+
+static int call(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
+{
+    if (!seize(s))
+        return -ETIMEDOUT;
+    int rc = call_seized(s, w, m, fd);
+    release(s);
     return rc;
 }
 
@@ -114,13 +135,15 @@ static int call_plain(struct sandbox *s, struct warden *w, struct monitor_msg *m
 
 void monitor_take(struct sandbox *s, int fd)
 {
-    (void)pthread_mutex_lock(&s->monitor.lock);
-    drop(s);
-    if (set_limits(fd) == 0)
-        s->monitor.fd = fd;
-    else
+    if (set_limits(fd) < 0 ||
+        !seize(
+            s)) { /* there is no other call yet, but the next one opens a connection anyway */
         (void)close(fd);
-    (void)pthread_mutex_unlock(&s->monitor.lock);
+        return;
+    }
+    drop(s);
+    s->monitor.fd = fd;
+    release(s);
 }
 
 /* A monitor that has been taken over could hand us anything that blocks or lies about what it is. */

@@ -63,7 +63,7 @@ static void refuse(struct http_conn *c, const char *id, unsigned code, const cha
 
 static void refuse_internal_path(struct http_conn *c)
 {
-    AUTO_BUF struct buf b = BUF_INIT(8 * HTTP1_TARGET_MAX);
+    AUTO_BUF struct buf b = BUF_INIT((size_t)8 * HTTP1_TARGET_MAX);
 
     buf_add_cstr(&b, "{\"message\":\"this path is for the service itself\",\"path\":");
     json_write_str(&b, http_path(c));

@@ -199,7 +199,7 @@ static int read_version(struct registry *r, int *version, struct err *e)
 
 static int migrate(struct registry *r, struct err *e)
 {
-    int version;
+    int version = 0;
 
     if (read_version(r, &version, e) < 0)
         return -e->code;

@@ -75,10 +75,12 @@ static void measure_memory(struct app *a, struct memory *m, struct metrics_now *
 
 static void measure_server(struct app *a, struct metrics_now *now)
 {
-    struct http_server_stats stats;
+    struct http_server *server = atomic_load(&a->server);
+    struct http_server_stats stats = { 0 };
     unsigned count[3];
 
-    http_server_get_stats(a->server, &stats);
+    if (server)
+        http_server_get_stats(server, &stats);
     fleet_count(a->fleet, count);
     now->running = count[SANDBOX_RUNNING];
     now->starting = count[SANDBOX_STARTING];

@@ -41,6 +41,11 @@ static void refuse(struct routing *out, const char *why)
     *out = (struct routing){ .kind = ROUTING_BAD, .why = why };
 }
 
+static char lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
 /* --- Host --- */
 
 /* Lower case, without port and final dot. False if it is too long to be a name. */
@@ -59,7 +64,7 @@ static bool read_host(struct str host, char out[HOST_MAX + 1], struct str *name)
     if (n > HOST_MAX)
         return false;
     for (size_t i = 0; i < n; i++)
-        out[i] = host.p[i] >= 'A' && host.p[i] <= 'Z' ? (char)(host.p[i] + 32) : host.p[i];
+        out[i] = lower(host.p[i]);
     while (n > 0 && out[n - 1] == '.')
         n--;
     out[n] = 0;
@@ -173,10 +178,9 @@ static int decode_once(struct str in, struct buf *out, bool *again)
     if (url_decode(in, false, out) < 0)
         return -EINVAL;
     for (size_t i = 0; i < out->n; i++) {
+        out->p[i] = lower(out->p[i]);
         if (out->p[i] == '\\')
             out->p[i] = '/';
-        else if (out->p[i] >= 'A' && out->p[i] <= 'Z')
-            out->p[i] = (char)(out->p[i] + 32);
     }
     *again = str_find(buf_str(out), '%', &at);
     return buf_ok(out) ? 0 : -EINVAL;

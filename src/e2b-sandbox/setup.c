@@ -57,7 +57,7 @@ static socklen_t make_address(const struct config *c, union address *a)
     return sizeof a->v6;
 }
 
-int setup_listener(const struct config *c, int *out, uint16_t *port, struct err *e)
+int setup_listener(const struct config *c, int *listen_fd, uint16_t *port, struct err *e)
 {
     union address a;
     socklen_t n = make_address(c, &a);
@@ -68,7 +68,7 @@ int setup_listener(const struct config *c, int *out, uint16_t *port, struct err 
         bind(fd, &a.any, n) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, &a.any, &n) < 0)
         return err_set(e, errno, "listen on %s port %u", c->address, c->port);
     *port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
-    *out = fd_steal(&fd);
+    *listen_fd = fd_steal(&fd);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 /* Raises the limit of open files to what the server may need. */
 int setup_limits(struct err *e);
 /* A listening TCP socket; *port says which port it got. */
-int setup_listener(const struct config *c, int *fd, uint16_t *port, struct err *e);
+int setup_listener(const struct config *c, int *listen_fd, uint16_t *port, struct err *e);
 /* Makes STATE/db for the user that we are about to become, if it is not there. */
 int setup_db_dir(const struct config *c, struct err *e);
 /* Reads the first line of the descriptor, which must be 8 to 256 printable characters, into key and closes it. */

@@ -18,6 +18,7 @@
 
 #define BACKOFF_MIN_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS NS_PER_S
+#define STEADY_NS      NS_PER_S /* a connection that lasted so long was a good one */
 #define HELLO_LIMIT_S  2
 
 /* A call that waits; on its caller's stack, in the list while `waiting`. */
@@ -302,29 +303,40 @@ static void serve_connection(struct warden *w, int fd, const struct warden_msg *
     withdraw(w);
 }
 
+/* One connection, from beginning to end. Returns 0 if it was good, or why it was not. */
+static int try_connection(struct warden *w)
+{
+    uint64_t begun_ns = clock_mono_ns();
+    struct warden_msg hello = { 0 };
+    int fd = connect_once(w, &hello);
+
+    if (fd < 0)
+        return fd;
+    serve_connection(w, fd, &hello);
+    return clock_mono_ns() - begun_ns >= STEADY_NS ? 0 : -ECONNRESET;
+}
+
 static void *warden_main(void *arg)
 {
     struct warden *w = arg;
     uint64_t wait_ns = BACKOFF_MIN_NS;
     int last_error = 0;
 
-    while (pause_for(w, 0)) {
-        struct warden_msg hello;
-        int fd = connect_once(w, &hello);
-        if (fd >= 0) {
-            serve_connection(w, fd, &hello);
-            last_error = ECONNRESET;
-            log_warn("warden_lost", "err=%d", last_error);
+    do {
+        int rc = try_connection(w);
+        if (!pause_for(w, 0))
+            break; /* it was we who ended it */
+        if (rc == 0) {
+            log_warn("warden_lost", "path=%s", w->address.sun_path);
             wait_ns = BACKOFF_MIN_NS;
-        } else if (-fd != last_error) { /* once per reason, not per try */
-            last_error = -fd;
-            log_warn("warden_unreachable", "path=%s err=\"%s\"", w->address.sun_path,
-                     strerrordesc_np(last_error));
+        } else {
+            if (rc != last_error) /* once per reason, not per try */
+                log_warn("warden_unreachable", "path=%s err=\"%s\"", w->address.sun_path,
+                         strerrordesc_np(-rc));
+            wait_ns = wait_ns * 2 < BACKOFF_MAX_NS ? wait_ns * 2 : BACKOFF_MAX_NS;
         }
-        if (!pause_for(w, wait_ns))
-            break;
-        wait_ns = wait_ns * 2 < BACKOFF_MAX_NS ? wait_ns * 2 : BACKOFF_MAX_NS;
-    }
+        last_error = rc;
+    } while (pause_for(w, wait_ns));
     return NULL;
 }
 

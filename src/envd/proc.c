@@ -568,8 +568,10 @@ static void set_running(struct proc_table *t, struct proc *p, json_t *config)
     for (size_t i = 0; i < ARRAY_LEN(p->stream); i++)
         if (!watch(&p->stream[i]))
             p->paused = true; /* taken up when its subscriber looks */
+    bool tick = p->deadline_ns || p->reaped;
     unlock(t);
-    loop_wake(t->loop); /* its deadline; and it may have been reaped already */
+    if (tick) /* there is a deadline to keep, or nothing else will tell that it is over */
+        loop_wake(t->loop);
 }
 
 /* The child ended without having run the program. */

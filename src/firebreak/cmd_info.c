@@ -9,6 +9,7 @@
 #include "firebreak/cli.h"
 
 #define NESTING_MAX 6u
+#define COLUMN      36 /* where values begin */
 
 static void print_scalar(const json_t *v)
 {
@@ -29,7 +30,7 @@ static void print_tree(const char *name, json_t *v, unsigned depth)
     if (depth > NESTING_MAX)
         return;
     (void)printf("%*s", (int)depth * 2, "");
-    int width = 24 - (int)depth * 2;
+    int width = COLUMN - (int)depth * 2;
     size_t n = strlen(name);
     cli_print_safe(stdout, name);
     if (!json_is_object(v) && !json_is_array(v)) {
@@ -62,7 +63,7 @@ static void print_report(json_t *detail)
     if (isolation)
         print_tree("isolation", isolation, 0);
     else
-        (void)fputs("isolation             the API tells nothing about it\n", stdout);
+        (void)fputs("isolation: the API tells nothing about it\n", stdout);
 }
 
 static int info_run(int argc, char **argv)

@@ -12,6 +12,7 @@
 #include "firebreak/cli.h"
 
 struct list {
+    const struct api *api;
     json_t *rows; /* --json: all of them; else NULL */
     uint64_t now_ns;
     size_t n;
@@ -48,15 +49,31 @@ static void print_cell(const char *s, int width)
     (void)printf("%-*s  ", width, cut);
 }
 
-/* How it is isolated: a word, or a report whose "kind" (or "mode") is the word. */
-static const char *isolation_word(const json_t *row)
+/* How it is isolated: the word is in the row, or else in what the API tells about that sandbox alone. */
+static const char *isolation_kind(const json_t *row)
 {
     const json_t *v = json_object_get(row, "isolation");
-    const char *s = json_string_value(v);
+    const char *kind = json_is_object(v) ? json_string_value(json_object_get(v, "kind"))
+                                         : json_string_value(v);
 
-    if (!s)
-        s = json_string_value(json_object_get(v, "kind"));
-    return s ? s : "-";
+    return kind && *kind ? kind : NULL;
+}
+
+static void print_isolation(const struct list *l, const json_t *row)
+{
+    AUTO_API_ANSWER struct api_answer answer = { 0 };
+    const char *id = text_of(row, "sandboxID"), *kind = isolation_kind(row);
+    char target[API_SANDBOX_ID_MAX + 16];
+    struct err ignored;
+
+    if (!kind && api_is_sandbox_id(id)) {
+        (void)snprintf(target, sizeof target, "/sandboxes/%s", id);
+        if (api_expect(l->api, "GET", target, NULL, &answer, &ignored) ==
+            0) /* it may have ended by now */
+            kind = isolation_kind(answer.json);
+    }
+    cli_print_safe(stdout, kind ? kind : "-");
+    (void)putchar('\n');
 }
 
 static int add_row(json_t *row, void *arg)
@@ -85,8 +102,7 @@ static int add_row(json_t *row, void *arg)
     print_cell(age, 8);
     print_cell(left, 8);
     print_cell(size, 14);
-    cli_print_safe(stdout, isolation_word(row));
-    (void)putchar('\n');
+    print_isolation(l, row);
     return 0;
 }
 
@@ -121,7 +137,7 @@ static int ps_run(int argc, char **argv)
 
     if (json)
         rows = json_array();
-    struct list list = { .rows = rows, .now_ns = clock_real_ns() };
+    struct list list = { .api = &api, .rows = rows, .now_ns = clock_real_ns() };
     int rc = api_open(&api, &place, &e);
     if (rc == 0)
         rc = api_each_sandbox(&api, add_row, &list, &e);

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -83,10 +83,11 @@ static uint64_t default_uid_base(const char *instance)
     return UID_BASE_DEFAULT + (1 + hash % 116) * (uint64_t)MAX_SANDBOXES * 65536;
 }
 
-/* Splits --listen ("127.0.0.1:7070", "[::1]:7070"). Port 0 takes one that is free just now. */
-static int resolve_listen(struct up *u, struct err *e)
+/* Splits --listen ("127.0.0.1:7070", "[::1]:7070"). */
+static int parse_listen(struct up *u, struct err *e)
 {
     struct str s = str_from(u->place.listen), host;
+    struct in6_addr binary;
     uint64_t port;
     size_t colon = s.n;
 
@@ -97,39 +98,40 @@ static int resolve_listen(struct up *u, struct err *e)
     host = str_sub(s, 0, colon - 1);
     if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
         host = str_sub(host, 1, host.n - 2);
-    if (str_copy(host, u->host, sizeof u->host) < 0)
-        return err_say(e, EINVAL, "--listen takes ADDRESS:PORT, not '%s'", u->place.listen);
+    if (str_copy(host, u->host, sizeof u->host) < 0 ||
+        (inet_pton(AF_INET, u->host, &binary) != 1 &&
+         inet_pton(AF_INET6, u->host, &binary) != 1))
+        return err_say(e, EINVAL, "--listen takes an IPv4 or IPv6 address and a port, not '%s'",
+                       u->place.listen);
+    u->port = (unsigned)port;
+    return 0;
+}
 
-    struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE,
-                              .ai_socktype = SOCK_STREAM },
-                    *ai;
-    if (getaddrinfo(u->host, NULL, &hints, &ai) != 0)
-        return err_say(e, EINVAL, "--listen takes an IPv4 or IPv6 address, not '%s'", u->host);
-    AUTO_CLOSE int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1;
+/* Proves that the address can be listened on. Port 0 becomes one that is free just now. */
+static int probe_listen(struct up *u, struct err *e)
+{
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } at = { 0 };
-    socklen_t n = ai->ai_addrlen;
-    bool fits = n <= sizeof at;
-    if (fits)
-        memcpy(&at, ai->ai_addr, n);
-    freeaddrinfo(ai);
-    /* v4 and v6 have the port in the same place */
-    at.v4.sin_port = htons((uint16_t)port);
-    if (!fits || fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+    bool v6 = strchr(u->host, ':') != NULL;
+    socklen_t n = v6 ? sizeof at.v6 : sizeof at.v4;
+    int one = 1;
+
+    at.any.sa_family = v6 ? AF_INET6 : AF_INET;
+    at.v4.sin_port = htons((uint16_t)u->port); /* where IPv6 has it, too */
+    (void)inet_pton(at.any.sa_family, u->host,
+                    v6 ? (void *)&at.v6.sin6_addr : (void *)&at.v4.sin_addr);
+    AUTO_CLOSE int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(fd, &at.any, n) < 0 || listen(fd, 1) < 0 || getsockname(fd, &at.any, &n) < 0)
         return err_set(e, errno, "listen on %s", u->place.listen);
     u->port = ntohs(at.v4.sin_port);
-
-    bool v6 = at.any.sa_family == AF_INET6;
     (void)snprintf(u->place.listen, sizeof u->place.listen, "%s%.48s%s:%u", v6 ? "[" : "",
                    u->host, v6 ? "]" : "", u->port);
     /* Who listens everywhere is reached at loopback. */
-    bool any = strcmp(u->host, "0.0.0.0") == 0 || strcmp(u->host, "::") == 0;
-    if (any)
+    if (strcmp(u->host, "0.0.0.0") == 0 || strcmp(u->host, "::") == 0)
         (void)snprintf(u->host, sizeof u->host, "%s", v6 ? "::1" : "127.0.0.1");
     (void)snprintf(u->url, sizeof u->url, "http://%s%s%s:%u", v6 ? "[" : "", u->host,
                    v6 ? "]" : "", u->port);
@@ -432,7 +434,7 @@ static int prepare(struct up *u, struct err *e)
         rc = u->lock_fd < 0 ? u->lock_fd : 0;
     }
     if (rc == 0)
-        rc = resolve_listen(u, e);
+        rc = probe_listen(u, e);
     if (rc == 0)
         rc = state_dir_api_key(&u->place, u->key, e);
     if (rc == 0)
@@ -536,7 +538,7 @@ static int up_run(int argc, char **argv)
         return ended;
     if (optind < argc)
         return cli_usage_error(&cmd_up, "unexpected argument '%s'", argv[optind]);
-    if (place_resolve(&u.place, &e) < 0)
+    if (place_resolve(&u.place, &e) < 0 || parse_listen(&u, &e) < 0)
         return cli_usage_error(&cmd_up, "%s", e.text);
     if (u.uid_base == 0)
         u.uid_base = default_uid_base(u.place.instance);

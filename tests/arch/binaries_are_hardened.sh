@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: binaries_are_hardened.sh PROGRAM... : position independent, relocations read-only before main, no executable
 # stack, no segment both writable and executable, no search path of its own, no relocation of text.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/files.sh"
 n=0
 for bin in "$@"; do

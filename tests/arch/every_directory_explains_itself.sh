@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every directory of lib/ and src/ opens with a README.md that says what it is, what it may include, with which
 # privileges it runs, which input is hostile and where to start reading.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/files.sh"
 n=0
 for dir in lib/*/ src/*/; do

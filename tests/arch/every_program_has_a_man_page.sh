@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Each directory of src/ is a program, and each program has a page in docs/man.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/files.sh"
 n=0
 for dir in src/*/; do

@@ -2,22 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each header brings what it needs: it compiles as the only include of a file. A table, which is included inside of a
 # macro's definition (a list of ROW(...) lines), is not a header in this sense and has no #pragma once.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/files.sh"
-cc=${1:-cc}
-n=0
-one() {
-    "$cc" -std=gnu17 -D_GNU_SOURCE -DFIREBREAK_VERSION='"0"' -Ilib -Isrc -Wall -Wextra -Werror -fsyntax-only \
-        -include base/banned.h -x c - <<<"#include \"${1#*/}\"" 2>&1 && return 0
-    echo "$1 does not compile alone"
-    return 1
-}
+headers=()
 while IFS= read -r h; do
-    if ! grep -q '^#pragma once' "$h"; then
-        first=$(sed -e 's,/\*.*\*/,,' -e '/^\/\*/,/\*\//d' -e '/^ *$/d' "$h" | head -n 1)
-        [[ $first =~ ^[A-Za-z_]+\( ]] || wrong "$h has no #pragma once, and is no table either: $first"
+    if grep -q '^#pragma once' "$h"; then
+        headers+=("$h")
         continue
     fi
-    n=$((n + 1))
-    one "$h" || found=$((found + 1))
+    first=$(sed -e 's,/\*.*\*/,,' -e '/^\/\*/,/\*\//d' -e '/^ *$/d' "$h" | head -n 1)
+    [[ $first =~ ^[A-Za-z_]+\( ]] || wrong "$h has no #pragma once, and is no table either: $first"
 done < <(find lib src -name '*.h' | sort)
-verdict headers "$n"
+# shellcheck disable=SC2016 # $1 is of the inner shell
+one='shift; f=$1; shift; echo "#include \"${f#*/}\"" | "$@" -x c - || echo "$f does not compile alone"'
+report=$(printf '%s\0' "${headers[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c "$one" _ _ {} "${@:-cc}" -std=gnu17 -D_GNU_SOURCE \
+    -DFIREBREAK_VERSION='"0"' -Ilib -Isrc -Wall -Wextra -Werror -fsyntax-only 2>&1)
+[ -z "$report" ] || wrong "$report"
+verdict headers "${#headers[@]}"

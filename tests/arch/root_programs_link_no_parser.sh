@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: root_programs_link_no_parser.sh PROGRAM... : a program that is root on the host needs libc and nothing else, and
 # no symbol of a text parser, of name resolution, of a network server or of something that runs other people's programs.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/files.sh"
 n=0
 prefixes='json_|http1?_|url_|multipart_|connect_(read|write|end|error)|ws_|base64_|sqlite3'

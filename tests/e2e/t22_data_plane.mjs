@@ -197,7 +197,7 @@ claim('hostile framing is 400 and closes', async () => {
     c.on('data', (d) => (got += d)).on('error', failed).on('close', () => done(got))
     c.write(bytes)
   })
-  const head = 'POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\n'
+  const head = `POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${process.env.E2B_API_KEY}\r\n`
   for (const bad of [head + 'Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', head + 'Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x', head + 'Content-Length: +2\r\n\r\n{}',
     head + 'Content-Length : 2\r\n\r\n{}', head + 'X: a\n\r\n', head + 'X: a\r\n b\r\n\r\n', head + 'Host: other\r\n\r\n', head + 'X: \0\r\n\r\n', head + 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
     head + 'Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n', 'GET /health HTTP/1.1\r\n\r\n', 'GET /health HTTP/2.7\r\nHost: a\r\n\r\n'])

@@ -72,7 +72,7 @@ claim('--json gives one object with output and exit code', async () => {
   const j = JSON.parse(r.stdout)
   assert.equal(j.stdout, 'o\n')
   assert.equal(j.stderr, 'e\n')
-  assert.equal(j.exitCode, 4)
+  assert.equal(j.exit_code, 4)
   assert.equal(r.code, 4)
 })
 

@@ -8,10 +8,7 @@ let i
 before(async () => {
   i = await Instance.start({ args: ['--max-sandboxes', '2'] })
 })
-after(async () => {
-  await i?.stop()
-  i?.forget()
-})
+after(() => i?.end())
 
 claim('one sandbox more than the machine may hold is 429, and one less makes room', async () => {
   const made = [await Sandbox.create({ ...i.sdk }), await Sandbox.create({ ...i.sdk })]

@@ -12,10 +12,7 @@ before(async () => {
   i = await Instance.start()
   opts = i.sdk
 })
-after(async () => {
-  await i?.stop()
-  i?.forget()
-})
+after(() => i?.end())
 
 const newDaemon = (name, old) => until(`a new ${name}`, 20000, () => {
   const pid = i.daemon(name)
@@ -82,7 +79,7 @@ claim('kill -9 of both at once: the same', async () => {
 
 claim('kill -9 of the monitor: everything in the sandbox dies with it, and it is reported', async () => {
   const [s, neighbour] = [await create(), await create()]
-  await s.commands.run('setsid sleep 300 & setsid sleep 300 & disown -a', { user: 'root' })
+  await s.commands.run('for i in 1 2; do setsid sleep 300 >/dev/null 2>&1 & done', { user: 'root' })
   const pids = sandboxPids(s.sandboxId)
   const monitor = monitorPid(s.sandboxId)
   assert.ok(pids.length >= 4 && monitor, `found ${pids.length} processes`)
@@ -124,7 +121,7 @@ claim('SIGTERM of e2b-sandbox lets a running answer end, refuses new work, and l
 
 claim('Ctrl-C of up ends sandboxes that still run, and leaves nothing', async () => {
   const s = await create()
-  await s.commands.run('setsid sleep 300 & disown', { user: 'root' })
+  await s.commands.run('setsid sleep 300 >/dev/null 2>&1 &', { user: 'root' })
   const r = await i.stop()
   assert.equal(r.code, 0)
   assert.deepEqual(await leftoversAfterAMoment(i), [])

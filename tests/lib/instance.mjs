@@ -14,7 +14,26 @@ export const build = resolve(root, process.env.FIREBREAK_BUILD ?? 'build')
 export const program = (name) => join(build, 'src', name, name)
 export const templates = process.env.FIREBREAK_TEMPLATES ?? '/var/lib/firebreak/templates'
 
-const SLOTS = 512
+const SLOTS = 64 // sandboxes of one instance, as `up` has it by default
+const RANGES = 800 // of that many sandboxes, above the ranges of instances that are not tests
+const FIRST_UID = 536870912
+
+// A range of uids that no other instance of these tests has, on this machine, now. The lock is a name that only one process can
+// listen on, and that goes with it; and nobody who is left from another time may live there.
+async function takeUids() {
+  for (let tries = 0; tries < 50; tries++) {
+    const n = randomInt(0, RANGES)
+    const lock = createServer()
+    const taken = await new Promise((done) => lock.once('error', () => done(false)).listen(`\0firebreak-test-uids-${n}`, () => done(true)))
+    const base = FIRST_UID + n * SLOTS * host.UIDS_PER_SANDBOX
+    if (taken && host.pidsWithUids(base, SLOTS * host.UIDS_PER_SANDBOX).length === 0) {
+      lock.unref()
+      return { base, lock }
+    }
+    if (taken) lock.close()
+  }
+  throw new Error('found no free range of uids for a test instance')
+}
 
 async function freePort() {
   const server = createServer()
@@ -57,7 +76,7 @@ export class Instance {
     i.log = join(i.dir, 'up.log')
     i.port = await freePort()
     i.url = `http://127.0.0.1:${i.port}`
-    i.uidBase = 536870912 + randomInt(0, 80) * SLOTS * host.UIDS_PER_SANDBOX
+    ;({ base: i.uidBase, lock: i.uidLock } = await takeUids())
     i.args = args
     i.extraEnv = env
     i.interfaces = host.interfaces()
@@ -70,6 +89,7 @@ export class Instance {
 
   // Also starts a stopped instance again.
   async up() {
+    if (this.isUp) throw new Error('firebreak up runs already')
     const out = openSync(this.log, 'a')
     const child = spawn(
       program('firebreak'),
@@ -94,6 +114,10 @@ export class Instance {
       throw new Error(`${e.message}\n${log.slice(-4000)}`)
     }
     this.key = readFileSync(join(this.state, 'api.key'), 'utf8').trim()
+  }
+
+  get isUp() {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null
   }
 
   async isServing() {
@@ -136,12 +160,19 @@ export class Instance {
   }
 
   async stop() {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGINT')
+    if (this.isUp) this.child.kill('SIGINT')
     const timer = setTimeout(() => this.child.kill('SIGKILL'), 30000)
     this.result = await this.ended
     clearTimeout(timer)
     running.delete(this)
     return this.result
+  }
+
+  // For hooks: nothing of it may be left for the next test, whatever has happened.
+  async end() {
+    if (this.isUp) await this.stop()
+    if (this.sandboxProcesses().length || this.daemon('warden') || this.daemon('e2b-sandbox')) this.endAtOnce()
+    this.forget()
   }
 
   // After an accident (killed daemons, a test that died): whatever it takes to have nothing running.
@@ -154,7 +185,7 @@ export class Instance {
     }
     if (existsSync(program('warden')))
       spawnSync(program('warden'), ['--instance', this.name, '--state', this.state, '--run', this.run, '--api-uid', '65532', '--uid-base',
-        String(this.uidBase), '--max-sandboxes', '64', '--jailmon', program('jailmon'), '--envd', program('envd'), '--stop-all'], { stdio: 'ignore', timeout: 20000 })
+        String(this.uidBase), '--max-sandboxes', String(SLOTS), '--jailmon', program('jailmon'), '--envd', program('envd'), '--stop-all'], { stdio: 'ignore', timeout: 20000 })
     for (const pid of host.pidsWithUids(this.uidBase, SLOTS * host.UIDS_PER_SANDBOX)) process.kill(pid, 'SIGKILL')
   }
 

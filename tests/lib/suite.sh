@@ -9,8 +9,12 @@ refuse() {
     exit 1
 }
 [ "$(id -u)" -eq 0 ] || refuse "needs root: sandboxes are built with namespaces, cgroups and mounts"
-command -v node >/dev/null || refuse "needs node 20 or newer: run tools/install-deps.sh"
-[ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || refuse "needs node 20 or newer: this is $(node --version)"
+missing=()
+for pair in node:nodejs npm:npm cc:gcc unshare:util-linux setpriv:util-linux ip:iproute2 promtool:prometheus; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+[ ${#missing[@]} -eq 0 ] || refuse "packages are missing: ${missing[*]}: run tools/install-deps.sh test"
+[ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] || refuse "needs node 20 or newer, this is $(node --version): run tools/install-deps.sh test"
 
 # The packages of the lock file, once, and again when it changes.
 packages=$here/../e2e

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: use up all inodes, each of which costs kernel memory
 // outside: unshare --mount sh -c 'mkdir -p many && mount -t tmpfs -o nr_inodes=0 none many && cd many && exec "$@"' sh
-// args outside: 300000
+// args outside: 450000
 // args inside: 3000000
 // inside: refused ENOSPC after \d+
 // where: apart

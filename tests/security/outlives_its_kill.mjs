@@ -7,7 +7,7 @@ import { cgroupDirs, firstUid, isAlive, mounts, pidsWithUids, sandboxPids, UIDS_
 claim('two hundred daemons that ignore every signal are gone with the sandbox', async (t) => {
   const [s, neighbour] = await Promise.all([Sandbox.create({ timeoutMs: 60_000 }), Sandbox.create({ timeoutMs: 60_000 })])
   t.after(() => Promise.all([s.kill().catch(() => {}), neighbour.kill()]))
-  await s.commands.run(`python3 - <<'E'
+  await s.commands.run(`python3 - >/dev/null 2>&1 <<'E'
 import os, signal, time
 for i in range(200):
     if os.fork() == 0:

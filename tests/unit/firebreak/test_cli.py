@@ -186,7 +186,8 @@ def wrong_usage_exits_with_2_and_says_where_help_is(_):
              ["run", "--timeout", "1e3", "x.py"], ["run", "--lang", "cobol", "-c", "1"], ["ps", "extra"], ["kill"],
              ["kill", "--all", "i1"], ["kill", "../x"], ["info"], ["info", "a", "b"], ["info", "A/../b"], ["template"],
              ["template", "nonsense"], ["template", "ls", "x"], ["doctor", "x"], ["completion", "fish"], ["version", "x"],
-             ["up", "x"], ["up", "--max-sandboxes", "0"], ["up", "--instance", "UPPER"], ["up", "--state", "relative"],
+             ["up", "x"], ["up", "--max-sandboxes", "0"], ["up", "--instance", "UPPER"], ["up", "--listen", "nowhere"],
+             ["up", "--listen", "localhost:1"], ["up", "--listen", "127.0.0.1:65536"], ["up", "--listen", "1.2.3:4"], ["up", "--state", "relative"],
              ["ps", "--run", "/" + "x" * 100]]
     for args in wrong:
         r = cli(*args)

@@ -239,13 +239,13 @@ static int mount_run(const struct jail_init *in)
  * skipped. */
 static int mask_proc(void)
 {
-    static const char *const file[] = { "kcore",       "keys",          "key-users",
-                                        "timer_list",  "sched_debug",   "kmsg",
-                                        "kallsyms",    "sysrq-trigger", "latency_stats",
-                                        "kpagecount",  "kpageflags",    "kpagecgroup",
-                                        "vmallocinfo", "slabinfo",      "modules",
-                                        "iomem",       "ioports",       "config.gz",
-                                        "interrupts",  "schedstat",     "sched_debug" };
+    static const char *const file[] = {
+        "kcore",       "cmdline",    "keys",        "key-users",     "timer_list",
+        "sched_debug", "kmsg",       "kallsyms",    "sysrq-trigger", "latency_stats",
+        "kpagecount",  "kpageflags", "kpagecgroup", "vmallocinfo",   "slabinfo",
+        "modules",     "iomem",      "ioports",     "config.gz",     "interrupts",
+        "schedstat",   "sched_debug"
+    };
     static const char *const dir[] = { "acpi",          "scsi",     "asound", "driver",
                                        "dynamic_debug", "pressure", "tty" };
     static const char *const read_only[] = { "sys", "irq", "bus", "fs", "mtrr" };

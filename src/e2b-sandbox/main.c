@@ -103,7 +103,8 @@ static int open_registry(struct app *a, struct err *e)
     (void)snprintf(path, sizeof path, "%s/db/firebreak.db",
                    a->config.state_dir); /* setup_db_dir has found it short enough */
     if (registry_open(&a->registry, path, e) < 0)
-        return -e->code;
+        return err_wrap(e, "the database must be writable for uid %u, as %s/db must be",
+                        geteuid(), a->config.state_dir);
     if (a->config.key_fd >= 0) {
         rc = setup_read_key(a->config.key_fd, key, e);
         const struct digest d = digest_of(str_from(key));

@@ -6,7 +6,7 @@
 
 #include "http/server.h"
 
-#define BODY_CHUNK (64u * 1024u)
+#define BODY_CHUNK 65536u
 
 struct body {
     struct http_conn *conn;

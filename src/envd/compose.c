@@ -17,7 +17,7 @@
 #include "envd/rpc.h"
 
 #define SOURCES_MAX 1000u
-#define CHUNK       (64u * 1024u)
+#define CHUNK       65536u
 
 /* One request: the parts of a big file, uploaded one by one, become that file. */
 struct compose {

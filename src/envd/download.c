@@ -16,7 +16,7 @@
 #include "envd/paths.h"
 #include "envd/reply.h"
 
-#define CHUNK    (64u * 1024u)
+#define CHUNK    65536u
 #define DATE_MAX 40
 
 struct download {

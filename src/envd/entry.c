@@ -30,7 +30,10 @@ void entry_permissions(mode_t mode, char out[ENTRY_PERMISSIONS_MAX])
     if (n == 0)
         out[n++] = '-';
     for (unsigned i = 0; i < 9; i++)
-        out[n++] = mode & (0400u >> i) ? rwx[i] : '-';
+        if (mode & (0400u >> i))
+            out[n++] = rwx[i];
+        else
+            out[n++] = '-';
     out[n] = '\0';
 }
 

@@ -40,7 +40,8 @@ static int add(json_t *set, struct str key, struct str value, size_t *total, str
     (void)str_copy(key, name, sizeof name); /* the lengths were checked */
     (void)str_copy(value, text, sizeof text);
     for (char *c = name; *c; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + ('a' - 'A')) : *c;
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + ('a' - 'A')); /* a letter again */
     if (json_object_set_new(set, name, json_string(text)) < 0)
         return err_say(e, ENOMEM, "out of memory");
     return 0;

@@ -17,9 +17,10 @@
 
 #define ARGS_BYTES_MAX (1u << 20)
 #define ARGS_MAX       65536u
-#define BATCH_MAX      (512u * 1024u) /* envelopes sent with one write */
-#define BATCH_BYTES    (96u * 1024u)  /* output in them, before base64 */
+#define BATCH_MAX      524288u /* envelopes sent with one write */
+#define BATCH_BYTES    98304u  /* output in them, before base64 */
 #define BATCH_CHUNKS   2048u          /* envelopes in them */
+#define SCRATCH_MAX    65536u          /* of one: PROC_PIPE_CHUNK in base64 and a frame around it */
 #define STDIN_MAX      (RPC_BODY_MAX) /* decoded bytes of one SendInput */
 
 /* --- texts --- */
@@ -209,8 +210,7 @@ static void send_end(struct rpc *r, int wait_status)
 {
     AUTO_BUF struct buf json = BUF_INIT(512);
     process_end_event(wait_status, &json);
-    if (send_text(r, buf_str(&json)) == 0)
-        rpc_end(r);
+    rpc_end(r, buf_str(&json));
 }
 
 /* Carries events to the client until the process ends, the stream's deadline passes, or the client goes. `owns`: the stream of
@@ -218,7 +218,7 @@ static void send_end(struct rpc *r, int wait_status)
 static void follow(struct rpc *r, struct proc_sub *sub, bool owns)
 {
     AUTO_BUF struct buf out = BUF_INIT(BATCH_MAX);
-    AUTO_BUF struct buf scratch = BUF_INIT(PROC_PIPE_CHUNK * 2);
+    AUTO_BUF struct buf scratch = BUF_INIT(SCRATCH_MAX);
     struct proc_news news;
 
     if (send_start(r, sub) < 0)

@@ -7,6 +7,7 @@
 #include "codec/json.h"
 
 #define MESSAGE_MAX 8192
+#define ANSWER_MAX  65536 /* a message of only control characters grows sixfold as JSON */
 
 const char *reply_cors(const struct http_conn *c)
 {
@@ -37,7 +38,7 @@ int reply_empty(struct http_conn *c, unsigned status, const char *headers)
 
 int reply_error(struct http_conn *c, unsigned status, const char *fmt, ...)
 {
-    AUTO_BUF struct buf body = BUF_INIT(8 * MESSAGE_MAX);
+    AUTO_BUF struct buf body = BUF_INIT(ANSWER_MAX);
     char message[MESSAGE_MAX];
     va_list ap;
 

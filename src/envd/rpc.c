@@ -15,6 +15,7 @@
 #include "envd/reply.h"
 
 #define MESSAGE_MAX     8192
+#define ANSWER_MAX  65536 /* a message of only control characters grows sixfold as JSON */
 #define KEEPALIVE_S     90
 #define KEEPALIVE_MAX_S 3600
 #define TIMEOUT_MAX_MS  UINT64_C(9999999999) /* the protocol allows ten digits */
@@ -50,25 +51,29 @@ int rpc_send(struct rpc *r, const struct buf *envelopes)
     return rc;
 }
 
-static void end_stream(struct rpc *r, struct str json)
+/* Sends `last`, if there is one, and the end frame with one write. */
+static void end_stream(struct rpc *r, struct str last, struct str end)
 {
-    AUTO_BUF struct buf out = BUF_INIT(8 * MESSAGE_MAX);
+    AUTO_BUF struct buf out = BUF_INIT(ANSWER_MAX);
 
-    connect_write(&out, CONNECT_FLAG_END, json);
+    if (r->done)
+        return;
+    if (last.n > 0)
+        connect_write(&out, 0, last);
+    connect_write(&out, CONNECT_FLAG_END, end);
     if (rpc_send(r, &out) == 0)
         (void)http_reply_end(r->conn); /* the client may be gone: nobody is left to tell */
     r->done = true;
 }
 
-void rpc_end(struct rpc *r)
+void rpc_end(struct rpc *r, struct str last)
 {
-    if (!r->done)
-        end_stream(r, STR("{}"));
+    end_stream(r, last, STR("{}"));
 }
 
 static int fail(struct rpc *r, enum connect_code code, const char *message)
 {
-    AUTO_BUF struct buf json = BUF_INIT(8 * MESSAGE_MAX);
+    AUTO_BUF struct buf json = BUF_INIT(ANSWER_MAX);
 
     if (r->done)
         return -1;
@@ -78,7 +83,7 @@ static int fail(struct rpc *r, enum connect_code code, const char *message)
     json_write_str(&json, str_from(message));
     buf_add_cstr(&json, r->is_stream ? "}}" : "}");
     if (r->is_stream)
-        end_stream(r, buf_str(&json));
+        end_stream(r, (struct str){ NULL, 0 }, buf_str(&json));
     else
         (void)reply_json(r->conn, connect_code_status(code), NULL, buf_str(&json));
     r->done = true;
@@ -287,7 +292,7 @@ void rpc_serve(struct http_conn *c, struct app *app, const struct rpc_method *m)
     run_method(&r, m);
     if (!r.done) {
         if (r.is_stream)
-            rpc_end(&r);
+            rpc_end(&r, (struct str){ NULL, 0 });
         else
             (void)rpc_fail(&r, CONNECT_INTERNAL, "%s gave no answer", m->path);
     }

@@ -58,7 +58,8 @@ void rpc_reply(struct rpc *r, const struct buf *json);
 int rpc_send(struct rpc *r, const struct buf *envelopes);
 /* Appends one message to `out` in its envelope; `json` is the message. */
 void rpc_envelope(struct buf *out, struct str json);
-void rpc_end(struct rpc *r); /* the end of a stream without error */
+/* The end of a stream without error, behind a last message (of at most 32 KiB) unless it is empty. */
+void rpc_end(struct rpc *r, struct str last);
 /* Waits for fd (readable: 1), the next keepalive or deadline of the stream (0) or the client's going (-EPIPE). */
 int rpc_wait(struct rpc *r, int fd, uint64_t until_ns);
 bool rpc_deadline_passed(const struct rpc *r, uint64_t now_ns);

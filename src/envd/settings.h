@@ -15,7 +15,7 @@
 #define SETTINGS_TOKEN_MAX 512u
 #define SETTINGS_ENV_PAIRS 1024u
 #define SETTINGS_ENV_BYTES                                                                     \
-    (128u * 1024u) /* of one key or value: the kernel's own limit of one string of execve */
+    131072u /* of one key or value: the kernel's own limit of one string of execve */
 
 struct settings {
     pthread_mutex_t lock; /* guards all below */

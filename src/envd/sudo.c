@@ -27,7 +27,7 @@
 
 #define REQUEST_SECONDS 10 /* for a request to arrive */
 #define SECURE_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define STACK_BYTES     (256u * 1024u)
+#define STACK_BYTES     262144u
 
 struct sudo {
     struct loop_source src; /* first */
@@ -283,7 +283,7 @@ void sudo_join_command(char *const *args, size_t n, struct buf *out)
 static int make_argv(struct session *s, char name[USER_PATH_MAX], char file[USER_PATH_MAX],
                      char **out)
 {
-    AUTO_BUF struct buf line = BUF_INIT(SUDO_BYTES_MAX * 2);
+    AUTO_BUF struct buf line = BUF_INIT(2097152);
     static char dash_c[] = "-c";
     bool login = s->req.flags & SUDO_LOGIN;
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,16 @@ static int write_file(const char *path, mode_t mode, const char *text, struct er
     return 0;
 }
 
+static bool is_key(struct str s)
+{
+    if (!str_starts(s, STR("e2b_")) || s.n < 4 + 32)
+        return false;
+    for (size_t i = 4; i < s.n; i++)
+        if (!strchr("0123456789abcdef", s.p[i])) /* a str of a C string holds no NUL */
+            return false;
+    return true;
+}
+
 static int read_key(int fd, const char *path, char key[API_KEY_TEXT_MAX], struct err *e)
 {
     struct stat st;
@@ -102,9 +113,7 @@ static int read_key(int fd, const char *path, char key[API_KEY_TEXT_MAX], struct
         return err_set(e, errno, "read '%s'", path);
     key[n] = '\0';
     key[strcspn(key, "\r\n")] = '\0';
-    size_t hex =
-        strspn(key + (str_starts(str_from(key), STR("e2b_")) ? 4 : 0), "0123456789abcdef");
-    if (!str_starts(str_from(key), STR("e2b_")) || hex < 32 || key[4 + hex]) {
+    if (!is_key(str_from(key))) {
         explicit_bzero(key, API_KEY_TEXT_MAX);
         return err_say(e, EINVAL, "'%s' must hold e2b_ and at least 32 hexadecimal digits",
                        path);

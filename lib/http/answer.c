@@ -82,7 +82,8 @@ bool answer_headers_ok(const char *headers, const char *content_type)
     for (const char *p = content_type; p && *p; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f)
             return false;
-    /* Whole lines and no empty one: what a handler pastes in from outside cannot end the head early. */
+    /* Whole lines and no empty one: what a handler pastes in from outside cannot end the head
+     * early. */
     bool in_line = false;
     for (const char *p = headers; p && *p; p++) {
         if (*p == '\n')

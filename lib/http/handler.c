@@ -125,7 +125,8 @@ void http_body_set_max(struct http_conn *c, uint64_t max)
     c->body.max = max;
 }
 
-/* Before the first read of a body: is it too long, and does the client wait to be asked for it? */
+/* Before the first read of a body: is it too long, and does the client wait to be asked for
+ * it? */
 static int body_start(struct http_conn *c)
 {
     struct body *b = &c->body;
@@ -258,7 +259,8 @@ void http_close_after(struct http_conn *c)
     c->close_after = true;
 }
 
-/* May the connection carry another request after this answer? Said in the answer, so decided when it begins. */
+/* May the connection carry another request after this answer? Said in the answer, so decided
+ * when it begins. */
 static bool can_keep(const struct http_conn *c)
 {
     const struct body *b = &c->body;
@@ -267,7 +269,7 @@ static bool can_keep(const struct http_conn *c)
         atomic_load(&c->s->stopping))
         return false;
     if (c->head->expect_continue && !b->continued && !b->done)
-        return false; /* the client may send the body or not: what follows cannot be told apart */
+        return false; /* the client may send the body or not: who knows what comes next */
     return b->done || b->framing != HTTP1_LENGTH || b->left <= DRAIN_MAX;
 }
 

@@ -12,11 +12,11 @@
 #include "base/clock.h"
 #include "http/server_priv.h"
 
-#define EVENTS_MAX 128
-#define ACCEPTS_MAX                                                                            \
-    64 /* of one turn, so that a flood of connections does not starve those that are here */
+#define EVENTS_MAX  128
+#define ACCEPTS_MAX 64 /* of one turn: a flood must not starve those that are here */
+#define RETRY_NS    (100 * NS_PER_MS) /* until the next try to make a thread */
 
-/* --- deadlines: each connection has one; all are looked at together when the earliest may be due --- */
+/* --- deadlines: one a connection, looked at all together when the earliest may be due --- */
 
 static void sweep_by(struct http_server *s, uint64_t at_ns)
 {
@@ -37,15 +37,17 @@ static uint64_t after(uint64_t now_ns, uint64_t span_ns)
 
 /* --- connections --- */
 
-int conn_arm(struct http_conn *c)
+int conn_arm(struct http_conn *c, enum conn_state state)
 {
     struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT,
                               .data.ptr = &c->watch };
-
-    /* Not a look at c after epoll_ctl: see give_back in pool.c. */
+    int epoll_fd = c->s->epoll_fd;
     bool was = c->registered;
+
     c->registered = true;
-    if (epoll_ctl(c->s->epoll_fd, was ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &ev) == 0)
+    /* The last write, and the first read of the reactor. No look at c after epoll_ctl. */
+    c->state = state;
+    if (epoll_ctl(epoll_fd, was ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &ev) == 0)
         return 0;
     c->registered = was;
     return -errno;
@@ -53,8 +55,8 @@ int conn_arm(struct http_conn *c)
 
 void conn_disarm(struct http_conn *c)
 {
-    /* By hand, also before close: a child that is between fork and exec still has the description, and epoll would go on
-     * to report it for a connection that is freed. */
+    /* By hand, also before close: a child that is between fork and exec still has the
+     * description, and epoll would go on to report it for a connection that is freed. */
     if (c->registered)
         (void)epoll_ctl(c->s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
     c->registered = false;
@@ -75,8 +77,11 @@ void conn_close(struct http_conn *c)
     struct http_server *s = c->s;
 
     conn_disarm(c);
+    (void)pthread_mutex_lock(
+        &s->lock); /* a handler that just gave it back is out of epoll_ctl then */
     (void)close(c->fd);
     c->fd = -1;
+    (void)pthread_mutex_unlock(&s->lock);
     forget_request(c);
     c->state = CONN_DEAD;
     if (c->prev)
@@ -114,7 +119,7 @@ static void free_dead(struct http_server *s)
 
 static void wait_readable(struct http_conn *c)
 {
-    if (conn_arm(c) != 0)
+    if (conn_arm(c, c->state) != 0)
         conn_close(c); /* no memory in the kernel */
 }
 
@@ -128,8 +133,8 @@ void conn_linger(struct http_conn *c)
 {
     struct http_server *s = c->s;
 
-    /* Closing a socket that holds unread bytes resets it, and the reset overtakes our answer. So: end of file to the
-     * peer, then read on for a while. */
+    /* Closing a socket that holds unread bytes resets it, and the reset overtakes our answer.
+     * So: end of file to the peer, then read on for a while. */
     forget_request(c);
     if (shutdown(c->fd, SHUT_WR) != 0) {
         conn_close(c);
@@ -165,7 +170,8 @@ void conn_answer(struct http_conn *c, unsigned status, const char *message, cons
                 ANSWER_CLOSE);
     if (!c->is_head)
         buf_add_str(&head, buf_str(&body));
-    /* Small, so that it fits into any socket buffer whose peer reads its answers; with one that does not, no patience. */
+    /* Small, so that it fits into any socket buffer whose peer reads its answers; with one that
+     * does not, no patience. */
     if (!buf_ok(&body) || !buf_ok(&head) ||
         send(c->fd, head.p, head.n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)head.n)
         conn_close(c);
@@ -448,31 +454,38 @@ static void add_conn(struct http_server *s, int fd, const struct sockaddr_storag
     wait_readable(c);
 }
 
+/* Out of descriptors, the listening socket would stay readable and we would spin. So one is
+ * kept to take the connection with and turn it away; unless by now there is another to keep. */
+static int accept_with_spare(struct http_server *s, struct sockaddr *sa, socklen_t *len)
+{
+    if (s->spare_fd >= 0)
+        (void)close(s->spare_fd);
+    int fd = accept4(s->listen_fd, sa, len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (s->spare_fd < 0 && fd >= 0) {
+        (void)close(fd);
+        fd = -1;
+        s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    return fd;
+}
+
 static void accept_some(struct http_server *s)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage sa = { 0 };
+        struct sockaddr *to = (struct sockaddr *)&sa;
         socklen_t len = sizeof sa;
-        int fd =
-            accept4(s->listen_fd, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0) {
-            add_conn(s, fd, &sa);
+        int fd = accept4(s->listen_fd, to, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+            len = sizeof sa;
+            fd = accept_with_spare(s, to, &len);
         }
-        if (errno == EINTR || errno == ECONNABORTED)
-            continue;
-        if (errno != EMFILE && errno != ENFILE)
-            return; /* EAGAIN: no more; others pass with time, and epoll tells again */
-        /* Out of descriptors, the listening socket would stay readable and we would spin: use the spare one to take the
-         * connection and turn it away. */
-        if (s->spare_fd >= 0)
-            (void)close(s->spare_fd);
-        s->spare_fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (s->spare_fd >= 0)
-            (void)close(s->spare_fd);
-        s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (s->spare_fd < 0)
-            return;
+        if (fd < 0)
+            return; /* mostly EAGAIN: no more. If there is, epoll tells again */
+        add_conn(s, fd, &sa);
     }
 }
 
@@ -497,7 +510,7 @@ static void on_event(struct http_server *s, const struct watch *w, uint32_t even
     case WATCH_CLIENT:
         break;
     }
-    switch (c->state) {
+    switch ((enum conn_state)c->state) {
     case CONN_FRESH:
     case CONN_IDLE:
     case CONN_HEAD:
@@ -566,7 +579,7 @@ static void run_ready(struct http_server *s)
 
 static void expire(struct http_conn *c)
 {
-    switch (c->state) {
+    switch ((enum conn_state)c->state) {
     case CONN_HEAD:
         if (atomic_load(&c->s->stopping))
             conn_close(c);
@@ -591,7 +604,7 @@ static void expire(struct http_conn *c)
 /* With the lock, for a connection that may be with a handler: when is it due? */
 static uint64_t due(const struct http_server *s, const struct http_conn *c, unsigned stopping)
 {
-    switch (c->state) {
+    switch ((enum conn_state)c->state) {
     case CONN_BUSY:
         return after(s->now_ns, s->cfg.idle_timeout_ns); /* not before: it is idle first */
     case CONN_FRESH:
@@ -683,10 +696,13 @@ void *reactor_main(void *server)
         }
         if (s->now_ns >= s->next_sweep_ns) {
             sweep(s);
-            pool_retry(s);
+            if (!pool_retry(s))
+                sweep_by(s, s->now_ns + RETRY_NS);
         }
-        if (s->batch) { /* last: no event of this turn can still name a connection that a handler owns */
-            pool_push(s, s->batch);
+        /* Last: no event of this turn can still name a connection that a handler owns. */
+        if (s->batch) {
+            if (!pool_push(s, s->batch))
+                sweep_by(s, s->now_ns + RETRY_NS);
             s->batch = NULL;
             s->batch_end = &s->batch;
         }

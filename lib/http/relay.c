@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* relay: a client's request goes to an upstream, and the answer back, without a thread. Both peers are hostile. What is passed on is
- * never the bytes of a head but a head that we wrote from the parsed one, with framing of our own, so client and upstream cannot
- * disagree with us about where a message ends.
+/* relay: a client's request goes to an upstream, and the answer back, without a thread. Both
+ * peers are hostile. What is passed on is never the bytes of a head but a head that we wrote
+ * from the parsed one, with framing of our own, so client and upstream cannot disagree with us
+ * about where a message ends.
  *
- * Two flows, up (request body) and down (response body), each with at most one piece waiting for its destination; a flow
- * reads its source only when nothing waits, which is the back-pressure. Both sockets are registered edge-triggered for
- * everything, and the flags say what epoll last told and no call has denied since. */
+ * Two flows, up (request body) and down (response body), each with at most one piece waiting
+ * for its destination; a flow reads its source only when nothing waits, which is the
+ * back-pressure. Both sockets are registered edge-triggered for everything, and the flags say
+ * what epoll last told and no call has denied since. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 #include "base/num.h"
 #include "http/server_priv.h"
 
-#define STEPS_MAX         16u /* pieces a direction in one turn: 1 MiB, then others have theirs */
+#define STEPS_MAX         16u /* pieces a direction in one turn: 1 MiB, then others' turn */
 #define CONNECTION_TOKENS 16u /* names a Connection header may list */
 #define INTERIM_MAX       16u /* 1xx answers before the real one */
 
@@ -54,8 +56,8 @@ struct relay {
     unsigned interims;
     bool wants_upgrade; /* and we passed that on */
     bool keep;          /* the client's connection, if all goes well */
-    bool
-        cut_visible; /* the answer's end is the connection's end: cut it with a reset, or the peer takes it for whole */
+    /* The answer's end is the connection's end: cut with a reset, or it would look whole. */
+    bool cut_visible;
     unsigned status; /* of the answer, once its head is on the way */
     uint64_t progress_ns, head_since_ns, connect_until_ns;
     uint64_t connect_timeout_ns;
@@ -102,7 +104,8 @@ static bool in_list(struct str name, const char *const *list)
     return false;
 }
 
-/* Everything but what is between two hops only (RFC 9110 §7.6.1), what frames the message, which is written anew, and `drop`. */
+/* Everything but what is between two hops only (RFC 9110 §7.6.1), what frames the message,
+ * which is written anew, and `drop`. */
 static void add_end_to_end(struct buf *b, const struct http1_head *h, const struct tokens *t,
                            const char *const *drop)
 {
@@ -281,7 +284,8 @@ static enum moved flush_out(struct flow *f, struct end *dst)
     return MOVED;
 }
 
-/* Sends the pieces, or what the socket takes of them; the rest waits in out. Nothing is sent past what waits already. */
+/* Sends the pieces, or what the socket takes of them; the rest waits in out. Nothing is sent
+ * past what waits already. */
 static enum moved emit(struct flow *f, struct end *dst, struct iovec *v, size_t n)
 {
     iov_advance(&v, &n, 0);
@@ -303,7 +307,8 @@ static enum moved emit(struct flow *f, struct end *dst, struct iovec *v, size_t 
     return buf_ok(&f->out) ? MOVED : MOVE_DST;
 }
 
-/* Takes the body out of its chunks, in place. *used: bytes of p that belong to the body; data: how much is left at p. */
+/* Takes the body out of its chunks, in place. *used: bytes of p that belong to the body; data:
+ * how much is left at p. */
 static bool unchunk(struct flow *f, char *p, size_t n, size_t *used, size_t *data_n)
 {
     size_t at = 0, kept = 0;
@@ -324,7 +329,8 @@ static bool unchunk(struct flow *f, char *p, size_t n, size_t *used, size_t *dat
     return true;
 }
 
-/* n bytes of the source are at p (and may be overwritten). *used says how many belong to this message. */
+/* n bytes of the source are at p (and may be overwritten). *used says how many belong to this
+ * message. */
 static enum moved feed(struct flow *f, struct end *dst, char *p, size_t n, size_t *used)
 {
     size_t data_n = n;
@@ -372,14 +378,15 @@ static long read_end(struct end *src, void *p, size_t n)
             src->readable = false;
         return -errno;
     }
-    /* Less than asked for: that was all, and more will be an edge. Except that a hang-up was its own edge already. */
+    /* Less than asked for: that was all, and more will be an edge. Except that a hang-up was
+     * its own edge already. */
     if (got > 0 && (size_t)got < n && !src->hung_up)
         src->readable = false;
     return got;
 }
 
-/* One step of a flow: what waits goes out, else a piece of the source comes in. What the source sent beyond the message is
- * added to `beyond` (NULL: thrown away). */
+/* One step of a flow: what waits goes out, else a piece of the source comes in. What the source
+ * sent beyond the message is added to `beyond` (NULL: thrown away). */
 static enum moved pump(struct http_server *s, struct flow *f, struct end *src, struct end *dst,
                        struct buf *beyond)
 {
@@ -417,14 +424,14 @@ static void finish(struct http_conn *c, unsigned status)
     (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, r->upstream.fd, NULL);
     if (s->cfg.on_done)
         s->cfg.on_done(c->head, status, s->now_ns - c->started_ns, s->cfg.arg);
-    if (r->on_end)
-        r->on_end(r->on_end_arg, r->up.bytes, r->down.bytes);
-    relay_free(r);
     (void)pthread_mutex_lock(&s->lock);
     atomic_fetch_sub(&s->n_relays, 1);
     if (atomic_load(&s->stopping))
         (void)pthread_cond_broadcast(&s->quiet);
     (void)pthread_mutex_unlock(&s->lock);
+    if (r->on_end)
+        r->on_end(r->on_end_arg, r->up.bytes, r->down.bytes);
+    relay_free(r);
 }
 
 /* The client is gone, or an answer broke off in the middle. */
@@ -612,7 +619,8 @@ static bool final_head(struct http_conn *c, const struct http1_head *h, const st
     add_status_line(b, h->status);
     add_end_to_end(b, h, t, NULL);
     frame_response(c, h, b);
-    /* An answer before the end of the body: the client may not finish it, so nothing can follow. */
+    /* An answer before the end of the body: the client may not finish it, so nothing can
+     * follow. */
     r->keep = r->keep && r->up.done && !r->up.is_dead && !atomic_load(&c->s->stopping);
     if (!r->keep)
         buf_add_cstr(b, "Connection: close\r\n");
@@ -709,7 +717,8 @@ static bool step_up(struct http_conn *c, bool *moved)
     case MOVE_DST:
         if (r->phase == PHASE_TUNNEL)
             break;
-        /* Upstream reads no more. It may have answered before: the answer is still to be had. */
+        /* Upstream reads no more. It may have answered before: the answer is still to be
+         * had. */
         r->up.is_dead = true;
         r->upstream.readable = true;
         *moved = true;
@@ -764,9 +773,10 @@ static uint64_t later(uint64_t at_ns, uint64_t span_ns)
     return span_ns > NEVER - at_ns ? NEVER : at_ns + span_ns;
 }
 
-/* Waiting for a peer that does not take what it was sent, for the rest of a head or for the other half of a tunnel is bounded; so is,
- * more generously, waiting for the rest of a request. Waiting for an answer to begin or to go on is not: commands run for
- * hours, and TCP's own probes find a client that vanished. */
+/* Waiting for a peer that does not take what it was sent, for the rest of a head or for the
+ * other half of a tunnel is bounded; so is, more generously, waiting for the rest of a request.
+ * Waiting for an answer to begin or to go on is not: commands run for hours, and TCP's own
+ * probes find a client that vanished. */
 static void set_deadline(struct http_conn *c)
 {
     const struct http_config *cfg = &c->s->cfg;
@@ -811,7 +821,7 @@ static bool check_connected(struct http_conn *c)
     return true;
 }
 
-void relay_ready(struct http_conn *c)
+static void relay_ready(struct http_conn *c)
 {
     if (c->ready)
         return;
@@ -830,7 +840,8 @@ void relay_run(struct http_conn *c)
         if (!check_connected(c))
             return;
     }
-    /* The client is gone: so is whoever wanted the answer. In a tunnel it may be half-closed. */
+    /* The client is gone: so is whoever wanted the answer. In a tunnel it may be
+     * half-closed. */
     if (r->client.hung_up && r->phase != PHASE_TUNNEL) {
         cut(c);
         return;

@@ -43,8 +43,8 @@ static void set_options(int fd)
 {
     const int on = 1, idle_s = 60, interval_s = 15, probes = 4;
 
-    /* Each fails on a Unix socket, which needs none. A peer that vanished without a word ends a silent relay or stream in
-     * two minutes instead of never. */
+    /* Each fails on a Unix socket, which needs none. A peer that vanished without a word ends a
+     * silent relay or stream in two minutes instead of never. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);

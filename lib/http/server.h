@@ -47,7 +47,8 @@ struct http_config {
      * {"code":N,"message":"..."}. */
     void (*error_body)(unsigned status, const char *message, struct buf *out, void *arg);
     /* Called when a request has been answered, for metrics and access logs. `status` 0: the
-     * peer went away first. May be NULL. */
+     * peer went away first, or the answer broke off. On the handler's thread, or on the reactor
+     * for relays and 503s: must not block. Not for heads that were refused. May be NULL. */
     void (*on_done)(const struct http1_head *head, unsigned status, uint64_t took_ns,
                     void *arg);
 };
@@ -60,7 +61,8 @@ void http_config_default(struct http_config *cfg);
 int http_server_start(struct http_server **out, const struct http_config *cfg, int listen_fd,
                       struct err *e);
 /* Stops accepting and closes idle connections; waits up to grace_ns for handlers, then shuts
- * their sockets down; relays end. Frees s. */
+ * their sockets down and waits for them to return. Relays have the grace too, but no more than
+ * a second of it. Frees s. NULL is fine. */
 void http_server_stop(struct http_server *s, uint64_t grace_ns);
 
 struct http_server_stats {
@@ -134,10 +136,11 @@ struct http_relay {
         uint64_t bytes_down); /* when the exchange is over; on the reactor; may be NULL */
     void *on_end_arg;
 };
-/* Hands the request to the reactor, which forwards it, with its body as it arrives, and the
- * response back, checking both sides' framing (the guest's answer is hostile: a malformed head
- * answers fail_status). Hop-by-hop headers (RFC 9110 §7.6.1) are not forwarded. An upgrade
- * (101) turns the pair into a byte tunnel. Either side closing cancels the other. Nothing is
- * buffered beyond 64 KiB a direction. Bodies are not limited by max_body. The handler returns
- * at once after it. 0, or -errno (nothing was sent: reply yourself). */
+/* Hands the request, of whose body nothing may have been read, to the reactor, which forwards
+ * it, with its body as it arrives, and the response back, checking both sides' framing (the
+ * guest's answer is hostile: a malformed head answers fail_status). Hop-by-hop headers (RFC
+ * 9110 §7.6.1) are not forwarded. An upgrade (101) turns the pair into a byte tunnel. Either
+ * side closing cancels the other. Nothing is buffered beyond 64 KiB a direction. Bodies are not
+ * limited by max_body. The handler returns at once after it. 0, or -errno (nothing was sent:
+ * reply yourself). */
 int http_relay(struct http_conn *c, const struct http_relay *r);

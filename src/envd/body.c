@@ -48,27 +48,35 @@ static int refill(struct body *b)
     return 1;
 }
 
+/* 1 if there may be more output, 0 at the end, -errno. */
+static int inflate_step(struct body *b)
+{
+    if (b->z.avail_in == 0) {
+        int rc = refill(b);
+        if (rc < 0)
+            return rc;
+        if (rc == 0 && (b->finished || !b->started)) /* an empty body is whole, too */
+            return 0;
+    }
+    if (b->finished && inflateReset(&b->z) != Z_OK) /* another member follows (RFC 1952) */
+        return -EBADMSG;
+    b->started = true;
+    int rc = inflate(&b->z, Z_NO_FLUSH);
+    b->finished = rc == Z_STREAM_END;
+    if (rc == Z_OK || rc == Z_STREAM_END)
+        return 1;
+    return rc == Z_MEM_ERROR ? -ENOMEM
+                             : -EBADMSG; /* also when the body is cut off: no progress */
+}
+
 static long inflate_some(struct body *b, void *out, unsigned n)
 {
     b->z.next_out = out;
     b->z.avail_out = n;
     while (b->z.avail_out == n) {
-        if (b->z.avail_in == 0) {
-            int rc = refill(b);
-            if (rc < 0)
-                return rc;
-            if (rc == 0) /* an empty body, or one that ends with a member, is whole */
-                return b->started && !b->finished ? -EBADMSG : 0;
-        }
-        if (b->finished && inflateReset(&b->z) != Z_OK) /* another member follows (RFC 1952) */
-            return -EBADMSG;
-        b->started = true;
-        b->finished = false;
-        int rc = inflate(&b->z, Z_NO_FLUSH);
-        if (rc == Z_STREAM_END)
-            b->finished = true;
-        else if (rc != Z_OK)
-            return rc == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
+        int rc = inflate_step(b);
+        if (rc <= 0)
+            return rc;
     }
     return (long)(n - b->z.avail_out);
 }

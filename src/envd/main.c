@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -186,6 +187,8 @@ int main(int argc, char **argv)
     arrange_signals();
     arrange_memory();
     (void)umask(022);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0,
+                0); /* our memory holds the token: not for programs of the same user id */
     int fd =
         o.listen ? listen_on(o.listen, &e) : fcntl(LISTEN_FD, F_DUPFD_CLOEXEC, LISTEN_FD + 1);
     if (fd < 0)

@@ -6,49 +6,69 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int paths_clean(struct str path, char out[PATHS_MAX])
-{
-    bool rooted = str_starts(path, STR("/"));
-    size_t n = 0, floor = 0; /* below floor there is nothing that ".." could take away */
-    struct str part;
+struct cleaned {
+    char *out;
+    size_t n;
+    size_t floor; /* below it there is nothing that ".." could take away */
+};
 
-    if (rooted)
-        out[n++] = '/', floor = 1;
-    while (path.n > 0) {
-        (void)str_cut(path, '/', &part, &path);
-        if (part.n == 0 || str_eq(part, STR(".")))
-            continue;
-        if (str_eq(part, STR("..")) && (n > floor || rooted)) {
-            while (n > floor && out[--n] != '/')
-                ;
-            continue;
-        }
-        if (n + part.n + 2 > PATHS_MAX)
-            return -ENAMETOOLONG;
-        if (n > 0 && out[n - 1] != '/')
-            out[n++] = '/';
-        memcpy(out + n, part.p, part.n);
-        n += part.n;
-        if (str_eq(part, STR("..")))
-            floor = n;
-    }
-    if (n == 0)
-        out[n++] = '.';
-    out[n] = '\0';
+static void go_up(struct cleaned *c)
+{
+    while (c->n > c->floor && c->out[--c->n] != '/')
+        ;
+}
+
+static int add_part(struct cleaned *c, struct str part)
+{
+    if (c->n + part.n + 2 > PATHS_MAX)
+        return -ENAMETOOLONG;
+    if (c->n > 0 && c->out[c->n - 1] != '/')
+        c->out[c->n++] = '/';
+    memcpy(c->out + c->n, part.p, part.n);
+    c->n += part.n;
     return 0;
 }
 
-static int join_clean(const char *dir, struct str name, char out[PATHS_MAX])
+int paths_clean(struct str path, char out[PATHS_MAX])
+{
+    bool rooted = str_starts(path, STR("/"));
+    struct cleaned c = { .out = out };
+    struct str part;
+
+    if (rooted) {
+        out[c.n++] = '/';
+        c.floor = 1;
+    }
+    while (path.n > 0) {
+        (void)str_cut(path, '/', &part, &path);
+        bool up = str_eq(part, STR(".."));
+        if (part.n == 0 || str_eq(part, STR(".")))
+            continue;
+        if (up && (c.n > c.floor || rooted)) {
+            go_up(&c);
+            continue;
+        }
+        if (add_part(&c, part) < 0)
+            return -ENAMETOOLONG;
+        if (up)
+            c.floor = c.n;
+    }
+    if (c.n == 0)
+        out[c.n++] = '.';
+    out[c.n] = '\0';
+    return 0;
+}
+
+static int join_clean(struct str dir, struct str name, char out[PATHS_MAX])
 {
     char joined[2 * PATHS_MAX];
-    size_t n = strlen(dir);
 
-    if (n >= PATHS_MAX || name.n >= PATHS_MAX - 1)
+    if (dir.n >= PATHS_MAX || name.n >= PATHS_MAX - 1)
         return -ENAMETOOLONG;
-    memcpy(joined, dir, n);
-    joined[n] = '/';
-    memcpy(joined + n + 1, name.p, name.n);
-    return paths_clean((struct str){ joined, n + 1 + name.n }, out);
+    memcpy(joined, dir.p, dir.n);
+    joined[dir.n] = '/';
+    memcpy(joined + dir.n + 1, name.p, name.n);
+    return paths_clean((struct str){ joined, dir.n + 1 + name.n }, out);
 }
 
 int paths_resolve(struct str path, const char *home, const char *workdir, char out[PATHS_MAX])
@@ -60,10 +80,10 @@ int paths_resolve(struct str path, const char *home, const char *workdir, char o
     if (home[0] != '/')
         return -EINVAL;
     if (path.p[0] != '~')
-        return join_clean(home, path, out);
+        return join_clean(str_from(home), path, out);
     if (path.n > 1 && path.p[1] != '/')
         return -EINVAL;
-    return join_clean(home, str_sub(path, 1, path.n), out);
+    return join_clean(str_from(home), str_sub(path, 1, path.n), out);
 }
 
 struct str paths_base(struct str path)

@@ -21,7 +21,7 @@
 
 #define CHUNK_COST 64u /* what a queued chunk costs beside its bytes */
 #define DRAIN_MAX                                                                              \
-    1048576u  /* read from a pipe that others hold open after the process is gone */
+    1048576u              /* read from a pipe that others hold open after the process is gone */
 #define INPUT_POLL_MS 200 /* how often a blocked writer looks whether its client is there */
 #define REAP_AT_ONCE  256u
 

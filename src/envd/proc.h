@@ -23,7 +23,7 @@
 #define PROC_HIDDEN_MAX 64u   /* running under sudo */
 #define PROC_ENDED_MAX  1024u /* ends kept */
 #define PROC_KEEP_NS    (30 * UINT64_C(1000000000))
-#define PROC_PIPE_CHUNK 32768u        /* most bytes of one event */
+#define PROC_PIPE_CHUNK 32768u /* most bytes of one event */
 #define PROC_TTY_CHUNK  16384u
 #define PROC_QUEUE_MAX  262144u
 #define PROC_TAG_MAX    256u

@@ -19,8 +19,8 @@
 #define ARGS_MAX       65536u
 #define BATCH_MAX      524288u /* envelopes sent with one write */
 #define BATCH_BYTES    98304u  /* output in them, before base64 */
-#define BATCH_CHUNKS   2048u          /* envelopes in them */
-#define SCRATCH_MAX    65536u          /* of one: PROC_PIPE_CHUNK in base64 and a frame around it */
+#define BATCH_CHUNKS   2048u   /* envelopes in them */
+#define SCRATCH_MAX    65536u  /* of one: PROC_PIPE_CHUNK in base64 and a frame around it */
 #define STDIN_MAX      (RPC_BODY_MAX) /* decoded bytes of one SendInput */
 
 /* --- texts --- */

@@ -15,7 +15,7 @@
 #include "envd/reply.h"
 
 #define MESSAGE_MAX     8192
-#define ANSWER_MAX  65536 /* a message of only control characters grows sixfold as JSON */
+#define ANSWER_MAX      65536 /* a message of only control characters grows sixfold as JSON */
 #define KEEPALIVE_S     90
 #define KEEPALIVE_MAX_S 3600
 #define TIMEOUT_MAX_MS  UINT64_C(9999999999) /* the protocol allows ten digits */

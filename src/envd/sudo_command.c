@@ -265,39 +265,55 @@ static bool recv_frame(struct asking *a, struct sudo_frame *f)
     return true;
 }
 
-static int attend(struct asking *a)
+enum { SOCK, SIGNALS, THEIRS, OURS, N_WATCHED };
+
+static void carry(struct asking *a, struct pollfd fds[N_WATCHED])
 {
-    struct pollfd fds[] = { { .fd = a->sock, .events = POLLIN },
-                            { .fd = a->signals, .events = POLLIN },
-                            { .fd = -1, .events = POLLIN },   /* the terminal of the command */
-                            { .fd = -1, .events = POLLIN } }; /* ours */
+    if (fds[SIGNALS].revents)
+        carry_signal(a);
+    if (fds[THEIRS].revents && !pump(a->master, 1))
+        fds[THEIRS].fd = -1;
+    if (fds[OURS].revents && !pump(0, a->master))
+        fds[OURS].fd = -1;
+}
+
+/* True when it is over: *status is ours to exit with. */
+static bool hear(struct asking *a, struct pollfd fds[N_WATCHED], int *status)
+{
     struct sudo_frame f;
 
-    for (;;) {
-        if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
-            break;
-        if (fds[1].revents)
-            carry_signal(a);
-        if (fds[2].revents && !pump(a->master, 1))
-            fds[2].fd = -1;
-        if (fds[3].revents && !pump(0, a->master))
-            fds[3].fd = -1;
-        if (!fds[0].revents)
-            continue;
-        if (!recv_frame(a, &f))
-            break;
-        if (f.type == SUDO_STATUS)
-            return exit_status(a, f.value);
-        if (f.type == SUDO_ERROR)
-            return show_error(a, f.value);
-        if (f.type == SUDO_TERMINAL && a->master >= 0) {
-            make_raw(a);
-            fds[2].fd = a->master;
-            fds[3].fd = 0;
-        }
+    if (!recv_frame(a, &f)) {
+        restore(a);
+        *status = complain("the sandbox's agent is gone");
+        return true;
     }
-    restore(a);
-    return complain("the sandbox's agent is gone");
+    if (f.type == SUDO_STATUS)
+        *status = exit_status(a, f.value);
+    else if (f.type == SUDO_ERROR)
+        *status = show_error(a, f.value);
+    else if (f.type == SUDO_TERMINAL && a->master >= 0) {
+        make_raw(a);
+        fds[THEIRS].fd = a->master;
+        fds[OURS].fd = 0;
+    }
+    return f.type != SUDO_TERMINAL;
+}
+
+static int attend(struct asking *a)
+{
+    struct pollfd fds[N_WATCHED] = { [SOCK] = { .fd = a->sock, .events = POLLIN },
+                                     [SIGNALS] = { .fd = a->signals, .events = POLLIN },
+                                     [THEIRS] = { .fd = -1, .events = POLLIN },
+                                     [OURS] = { .fd = -1, .events = POLLIN } };
+    int status = FAILED;
+
+    for (;;) {
+        if (poll(fds, N_WATCHED, -1) < 0)
+            continue; /* EINTR: what we have to hear of comes through the signalfd */
+        carry(a, fds);
+        if (fds[SOCK].revents && hear(a, fds, &status))
+            return status;
+    }
 }
 
 static int run(const struct sudo_options *o)

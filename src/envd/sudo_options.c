@@ -8,24 +8,24 @@
 #include "envd/sudo_proto.h"
 
 static const struct option {
-    char letter;
     const char *word;
+    char letter;
     bool takes_value;
 } OPTIONS[] = {
-    { 'u', "user", true },
-    { 'E', "preserve-env", false },
-    { 'n', "non-interactive", false },
-    { 'i', "login", false },
-    { 's', "shell", false },
-    { 'H', "set-home", false },
-    { 'S', "stdin", false },
-    { 'p', "prompt", true },
-    { 'v', "validate", false },
-    { 'l', "list", false },
-    { 'k', "reset-timestamp", false },
-    { 'K', "remove-timestamp", false },
-    { 'V', "version", false },
-    { 'h', "help", false },
+    { "user", 'u', true },
+    { "preserve-env", 'E', false },
+    { "non-interactive", 'n', false },
+    { "login", 'i', false },
+    { "shell", 's', false },
+    { "set-home", 'H', false },
+    { "stdin", 'S', false },
+    { "prompt", 'p', true },
+    { "validate", 'v', false },
+    { "list", 'l', false },
+    { "reset-timestamp", 'k', false },
+    { "remove-timestamp", 'K', false },
+    { "version", 'V', false },
+    { "help", 'h', false },
 };
 
 static const struct option *by_letter(char c)
@@ -137,31 +137,42 @@ static bool is_assignment(const char *s)
     return eq && eq != s;
 }
 
+/* Stops at the first word that is no option, or behind "--". */
+static int parse_options(struct cursor *c, struct sudo_options *o, struct err *e)
+{
+    for (; c->at < c->argc; c->at++) {
+        const char *word = c->argv[c->at];
+        if (word[0] != '-' || word[1] == '\0')
+            return 0;
+        if (strcmp(word, "--") == 0) {
+            c->at++;
+            return 0;
+        }
+        int rc = word[1] == '-' ? parse_word(c, o, e) : parse_letters(c, o, e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 int sudo_options_parse(int argc, char **argv, struct sudo_options *out, struct err *e)
 {
     struct sudo_options o = { .user = "root" };
     struct cursor c = { argv, (size_t)(argc > 0 ? argc : 0), 1 };
-    bool given = false;
 
-    for (; c.at < c.argc && argv[c.at][0] == '-' && argv[c.at][1]; c.at++) {
-        given = true;
-        if (strcmp(argv[c.at], "--") == 0) {
-            c.at++;
-            break;
-        }
-        int rc = argv[c.at][1] == '-' ? parse_word(&c, &o, e) : parse_letters(&c, &o, e);
-        if (rc < 0)
-            return rc;
-    }
-    o.vars = argv + (c.at < c.argc ? c.at : c.argc);
+    if (parse_options(&c, &o, e) < 0)
+        return -EINVAL;
+    bool any = c.at > 1;
+    c.at = c.at < c.argc ? c.at : c.argc;
+    o.vars = argv + c.at;
     while (c.at < c.argc && is_assignment(argv[c.at]))
         c.at++, o.n_vars++;
-    o.args = argv + (c.at < c.argc ? c.at : c.argc);
-    o.n_args = c.at < c.argc ? c.argc - c.at : 0;
+    o.args = argv + c.at;
+    o.n_args = c.argc - c.at;
     if (o.n_args > 0 && o.mode == SUDO_VALIDATE)
         o.mode = SUDO_RUN; /* sudo -k command */
     if (o.mode == SUDO_RUN && o.n_args == 0 && !(o.flags & (SUDO_LOGIN | SUDO_SHELL)))
-        return err_say(e, EINVAL, given ? "no command given" : "usage: sudo [options] command");
+        return err_say(e, EINVAL, any ? "no command given" : "usage: sudo [options] command");
     if (strlen(o.user) >= SUDO_USER_MAX || o.user[0] == '\0')
         return err_say(e, EINVAL, "the name of the user is empty or too long");
     *out = o;

@@ -472,8 +472,11 @@ static int run_instance(struct up *u)
     struct err e;
     int rc = prepare(u, &e);
 
-    if (rc < 0)
+    if (rc < 0) {
+        if (u->lock_fd >= 0)
+            state_dir_clean_run(&u->place); /* ours, and nothing runs yet */
         return cli_fail(&e, hint(&e));
+    }
     make_command_lines(u);
     rc = bring_up(u, &u->warden, warden_answers, &e);
     if (rc == 0) {

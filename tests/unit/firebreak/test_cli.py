@@ -124,7 +124,7 @@ class Fake:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # clients go away: that is what some tests are about
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def close(self):
@@ -501,6 +501,19 @@ def template_ls_works_without_an_instance(_):
         r = cli("template", "ls", "--state", d)
     equal(r.returncode, 0)
     has(r.stdout.decode(), "abababababab")
+
+
+def template_build_is_handed_to_its_script_with_its_arguments(_):
+    r = cli("template", "build", "--help")
+    equal(r.returncode, 0)
+    has(r.stdout.decode(), "Usage: firebreak template build")
+    with tempfile.TemporaryDirectory() as d:
+        state = os.path.join(d, "state")
+        for args, status in ((["--nonsense"], 2), (["--name"], 2), (["--name", "Not/A/Name"], 1), (["--mirror", "no url"], 1)):
+            r = cli("template", "build", "--state", state, *args)
+            equal((args, r.returncode), (args, status))
+            has(r.stderr.decode(), "firebreak: template")
+        assert not os.path.exists(state)
 
 
 def a_full_disk_is_a_failure(_):

@@ -286,6 +286,7 @@ def a_port_in_use_is_named(i):
         equal(q.returncode, 1)
         has(err, f"listen on {listen}")
         has(err, "--listen")
+        assert not os.path.exists(other.run)
     finally:
         other.clean()
     stop(p)

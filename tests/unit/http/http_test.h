@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http_test: what the tests of http share: a server on a loopback port, and peers that send and expect bytes as they are.
- * All sockets of the tests give up after 20 s, so that a broken server fails a test instead of hanging it. */
+/* http_test: what the tests of http share: a server on a loopback port, and peers that send and
+ * expect bytes as they are. All sockets of the tests give up after 20 s, so that a broken
+ * server fails a test instead of hanging it. */
 #pragma once
 #include <semaphore.h>
 #include <setjmp.h>
@@ -31,7 +32,8 @@ struct http_server *test_start(const struct http_config *cfg, uint16_t *port);
 
 void test_send(int fd, const void *p, size_t n);
 void test_puts(int fd, const char *s);
-/* Reads until the last bytes are `end`. Returns all of them as a string, good until the next call. */
+/* Reads until the last bytes are `end`. Returns all of them as a string, good until the next
+ * call. */
 const char *test_read_to(int fd, const char *end);
 /* Reads until the peer closes; a reset is a failure. */
 const char *test_read_eof(int fd);

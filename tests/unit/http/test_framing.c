@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One server, whose handler echoes: what it takes for requests, and where one ends and the next begins. */
+/* One server, whose handler echoes: what it takes for requests, and where one ends and the next
+ * begins. */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -88,7 +89,8 @@ static unsigned answers_in(const char *text)
     return n;
 }
 
-/* Sends the bytes in two pieces, of which the first has `first` bytes, and wants one answer with that status, and the end. */
+/* Sends the bytes in two pieces, of which the first has `first` bytes, and wants one answer
+ * with that status, and the end. */
 static void play(const struct hostile_framing *h, size_t first)
 {
     AUTO_CLOSE int fd = test_connect(port);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server that relays everything, the client on one side and the upstream on the other, both played by the test. */
+/* A server that relays everything, the client on one side and the upstream on the other, both
+ * played by the test. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,8 +28,7 @@ static void on_end(void *arg, uint64_t up, uint64_t down)
 static void relay(struct http_conn *c, void *arg)
 {
     static const char *const drop[] = { "X-Api-Key", "X-Added", NULL };
-    const struct http_relay r = {
-        .upstream_fd = test_connect_begin(upstream_port),
+    struct http_relay r = {
         .host = STR("upstream:1234"),
         .target = str_eq(http_path(c), STR("/rewrite")) ? STR("/new?x=1") : (struct str){ 0 },
         .add_headers = "X-Added: by us\r\n",
@@ -41,11 +41,12 @@ static void relay(struct http_conn *c, void *arg)
 
     (void)arg;
     if (str_eq(http_path(c), STR("/local"))) {
-        (void)close(r.upstream_fd);
         (void)http_reply(c, 200, NULL, NULL, STR("local"));
-    } else if (http_relay(c, &r) != 0) {
-        (void)http_reply(c, 500, NULL, NULL, STR("no relay"));
+        return;
     }
+    r.upstream_fd = test_connect_begin(upstream_port);
+    if (http_relay(c, &r) != 0)
+        (void)http_reply(c, 500, NULL, NULL, STR("no relay"));
 }
 
 static int setup(void **state)
@@ -310,8 +311,8 @@ static void tunnel_nobody_asked_for_is_refused(void **state)
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", /* Connection does not name it */
         "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-        "Content-Length: 1\r\n\r\nx",
+        ("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+         "Content-Length: 1\r\n\r\nx"),
     };
     for (size_t i = 0; i < ARRAY_LEN(request); i++) {
         AUTO_CLOSE int fd = test_connect(port);

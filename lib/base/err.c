@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put(struct err *e, int code, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+put(struct err *e, int code, const char *fmt, va_list ap)
 {
     e->code = code;
     (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* a long text is cut */

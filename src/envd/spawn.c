@@ -42,17 +42,17 @@ static void offer_to_oom_killer(void)
     (void)close(fd);
 }
 
+/* Every signal, those that glibc keeps to itself included: whoever started envd may have ignored one, and ignoring is inherited. */
 static void default_signals(void)
 {
-    static const int changed[] = { SIGPIPE, SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
-                                   SIGCHLD, SIGXFSZ, SIGTSTP, SIGTTIN, SIGTTOU };
-    struct sigaction dfl = { .sa_handler = SIG_DFL };
-    sigset_t none;
+    static const uint64_t
+        dfl[4]; /* the kernel's struct sigaction: SIG_DFL, no flags, no restorer, empty mask */
+    static const uint64_t none;
 
-    for (size_t i = 0; i < ARRAY_LEN(changed); i++)
-        (void)sigaction(changed[i], &dfl, NULL);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 1; i <= 64; i++)
+        (void)syscall(SYS_rt_sigaction, i, dfl, NULL,
+                      sizeof none); /* EINVAL for SIGKILL and SIGSTOP, which are as they are */
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
 /* The system calls themselves: glibc's functions would signal threads that do not exist in this copy. */

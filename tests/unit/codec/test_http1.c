@@ -395,7 +395,7 @@ static void chunks_give_the_same_bytes_however_they_arrive(void **state)
         bool done = false;
         assert_int_equal(decode(buf_cstr(&all), step, &b, &done), strlen(text));
         assert_true(done);
-        assert_string_equal(buf_cstr(&b), "hello,\r\n world\r");
+        assert_string_equal(buf_cstr(&b), "hello,\r\n world\r\n");
     }
 }
 

@@ -250,8 +250,8 @@ static void lengths_reach_their_limits_exactly(void **state)
         { MULTIPART_NAME_MAX - 1, MULTIPART_FILENAME_MAX - 1, 100, NULL },
         { MULTIPART_NAME_MAX, 1, 1, "the name of a part is too long" },
         { 1, MULTIPART_FILENAME_MAX, 1, "a file name is too long" },
-        { 1, 1, MULTIPART_PART_HEAD_MAX - 61, NULL },
-        { 1, 1, MULTIPART_PART_HEAD_MAX - 60, "the head of a part is too long" },
+        { 1, 1, MULTIPART_PART_HEAD_MAX - 59, NULL },
+        { 1, 1, MULTIPART_PART_HEAD_MAX - 58, "the head of a part is too long" },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(c); i++) {

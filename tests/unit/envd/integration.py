@@ -44,7 +44,8 @@ class Envd:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.process = subprocess.Popen(
-            [ENVD, "--listen", f"127.0.0.1:{self.port}", "--run-dir", self.run_dir], stdin=subprocess.DEVNULL
+            [ENVD, "--listen", f"127.0.0.1:{self.port}", "--run-dir", self.run_dir], stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGUSR1, signal.SIGHUP, signal.SIGRTMIN)],
         )
         end = time.monotonic() + 20
         while True:

@@ -33,12 +33,14 @@ fuzz: ## T=target S=seconds: one fuzzer, from its corpus (clang)
 	@tools/fuzz.sh "$(T)" "$(S)"
 
 bench: build ## speed, side by side with the alternatives
+	@tools/install-deps.sh bench
 	@FIREBREAK_BUILD=$(BUILD) tests/bench/run.sh
 
 soak: build ## S=seconds: creates and kills sandboxes and looks for leaks
 	@BUILD=$(BUILD) tools/soak.sh "$(S)"
 
 lint: ## clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, codespell
+	@tools/install-deps.sh lint
 	@tools/lint.sh
 
 fmt: ## clang-format in place
@@ -57,7 +59,7 @@ e2b-health: ## probe the API (E2B_API_URL, default http://127.0.0.1:7070)
 	@tools/health.sh
 
 clean: ## remove what was built here; templates and state stay
-	@rm -rf $(BUILD) build-fuzz build-analyzer build-clang
+	@rm -rf $(BUILD) build-fuzz build-analyzer build-clang build-asan
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

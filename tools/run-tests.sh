@@ -15,7 +15,7 @@ count() { # SUITE PASSED FAILED SECONDS
 }
 
 # A suite of meson: each TAP line is a test; a program that speaks no TAP is one.
-meson_suite() { # BUILD-DIR SUITE
+meson_suite() { # BUILD-DIR SUITE [NAME-IN-THE-REPORT]
     local begun=$SECONDS rc=0 sums
     # Limits of time are for tests that hang, not for machines that are busy.
     meson test -C "$1" --no-rebuild --timeout-multiplier 4 --suite "$2" --print-errorlogs >"$logs/$2" 2>&1 || rc=$?
@@ -43,7 +43,7 @@ print(good, bad if rows and not (rc and not bad) else max(bad, 1))
 END
     )
     # shellcheck disable=SC2086 # two numbers
-    count "$2" $sums $((SECONDS - begun))
+    count "${3:-$2}" $sums $((SECONDS - begun))
 }
 
 # A script that prints "ok - name" and "not ok - name".
@@ -70,6 +70,13 @@ make --no-print-directory BUILD="$build" build | tail -n 1
 
 meson_suite "$build" unit
 meson_suite "$build" arch
+
+# The unit tests once more with clang, under AddressSanitizer (leaks included) and UndefinedBehaviorSanitizer.
+if [ ! -f build-asan/build.ninja ]; then
+    CC=clang meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+fi
+ninja -C build-asan | tail -n 1
+meson_suite build-asan unit unit-asan
 
 fuzz_begun=$SECONDS
 if tools/fuzz.sh --replay >"$logs/fuzz" 2>&1; then :; else cat "$logs/fuzz"; fi

@@ -53,7 +53,7 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
     va_end(ap);
     size_t end = n + clamp(more, sizeof line - n);
     if (more > 0 && (size_t)more >= sizeof line - n)
-        memcpy(line + sizeof line - 4, "...", 3);
+        memset(line + sizeof line - 4, '.', 3);
     neutralise(line, end);
     line[end] = '\n';
     ssize_t w = write(STDERR_FILENO, line, end + 1);

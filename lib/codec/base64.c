@@ -16,10 +16,14 @@ void base64_encode(const void *p, size_t n, struct buf *out)
     for (size_t i = 0; i < n; i += 3) {
         uint32_t v = (uint32_t)b[i] << 16 | (i + 1 < n ? (uint32_t)b[i + 1] << 8 : 0) |
                      (i + 2 < n ? b[i + 2] : 0u);
-        *to++ = letters[v >> 18];
-        *to++ = letters[v >> 12 & 63];
-        *to++ = i + 1 < n ? letters[v >> 6 & 63] : '=';
-        *to++ = i + 2 < n ? letters[v & 63] : '=';
+        to[0] = letters[v >> 18];
+        to[1] = letters[v >> 12 & 63];
+        to[2] = to[3] = '=';
+        if (i + 1 < n)
+            to[2] = letters[v >> 6 & 63];
+        if (i + 2 < n)
+            to[3] = letters[v & 63];
+        to += 4;
     }
     out->n += (n + 2) / 3 * 4;
     out->p[out->n] = 0;

@@ -126,31 +126,24 @@ struct seen {
  * refused, since we route by it. */
 static bool host_ok(struct str v)
 {
-    size_t i = 0;
+    static const char in_name[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    static const char in_ipv6[] = "0123456789abcdefABCDEF:.";
+    uint64_t port;
 
     if (v.n == 0 || v.n > 255)
         return false;
-    if (v.p[0] == '[') {
-        for (i = 1; i < v.n && v.p[i] != ']'; i++)
-            if (!strchr("0123456789abcdefABCDEF:.", v.p[i]) || v.p[i] == 0)
-                return false;
-        if (i == v.n || i == 1)
-            return false;
+    bool bracket = v.p[0] == '[';
+    size_t begin = bracket ? 1 : 0;
+    size_t i = begin;
+    const char *allowed = bracket ? in_ipv6 : in_name;
+    while (i < v.n && v.p[i] != 0 && strchr(allowed, v.p[i]))
         i++;
-    } else {
-        for (; i < v.n && v.p[i] != ':'; i++) {
-            char c = v.p[i];
-            if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-' || c == '.' || c == '_'))
-                return false;
-        }
-        if (i == 0)
-            return false;
-    }
-    if (i == v.n)
-        return true;
-    uint64_t port;
-    return v.p[i] == ':' && num_parse_u64(str_sub(v, i + 1, v.n), 0, 65535, &port) == 0;
+    if (i == begin || (bracket && (i == v.n || v.p[i] != ']')))
+        return false;
+    i += begin; /* the closing bracket */
+    return i == v.n ||
+           (v.p[i] == ':' && num_parse_u64(str_sub(v, i + 1, v.n), 0, 65535, &port) == 0);
 }
 
 /* "gzip" and "gzip, chunked" are HTTP that we do not speak; whatever else is not "chunked" is
@@ -169,32 +162,59 @@ static enum http1_reason check_coding(struct str v)
     return HTTP1_UNKNOWN_TRANSFER_CODING;
 }
 
+static enum http1_reason take_host(struct http1_head *h, struct str value, struct seen *seen)
+{
+    if (h->is_response)
+        return HTTP1_OK;
+    if (seen->hosts++ > 0)
+        return HTTP1_TWO_HOSTS;
+    h->host = value;
+    return host_ok(value) ? HTTP1_OK : HTTP1_BAD_HOST;
+}
+
+static enum http1_reason take_length(struct http1_head *h, struct str value, struct seen *seen)
+{
+    if (seen->lengths++ > 0)
+        return HTTP1_TWO_LENGTHS;
+    if (value.n > 19 || num_parse_u64(value, 0, INT64_MAX, &h->content_length) < 0)
+        return HTTP1_BAD_LENGTH;
+    return seen->codings > 0 ? HTTP1_LENGTH_AND_CHUNKED : HTTP1_OK;
+}
+
+static enum http1_reason take_coding(struct http1_head *h, struct str value, struct seen *seen)
+{
+    if (seen->codings++ > 0 || h->minor == 0)
+        return HTTP1_BAD_TRANSFER_ENCODING;
+    enum http1_reason why = check_coding(value);
+    return why == HTTP1_OK && seen->lengths > 0 ? HTTP1_LENGTH_AND_CHUNKED : why;
+}
+
+static enum http1_reason take_expect(struct http1_head *h, struct str value, struct seen *seen)
+{
+    (void)seen;
+    if (h->is_response)
+        return HTTP1_OK;
+    h->expect_continue = h->minor == 1;
+    return str_eq_nocase(value, STR("100-continue")) ? HTTP1_OK : HTTP1_BAD_EXPECT;
+}
+
 static enum http1_reason check_field(struct http1_head *h, const struct http1_header *f,
                                      struct seen *seen)
 {
-    if (str_eq_nocase(f->name, STR("host")) && !h->is_response) {
-        if (seen->hosts++ > 0)
-            return HTTP1_TWO_HOSTS;
-        if (!host_ok(f->value))
-            return HTTP1_BAD_HOST;
-        h->host = f->value;
-    } else if (str_eq_nocase(f->name, STR("content-length"))) {
-        if (seen->lengths++ > 0)
-            return HTTP1_TWO_LENGTHS;
-        if (f->value.n > 19 || num_parse_u64(f->value, 0, INT64_MAX, &h->content_length) < 0)
-            return HTTP1_BAD_LENGTH;
-    } else if (str_eq_nocase(f->name, STR("transfer-encoding"))) {
-        if (seen->codings++ > 0 || h->minor == 0)
-            return HTTP1_BAD_TRANSFER_ENCODING;
-        enum http1_reason why = check_coding(f->value);
-        if (why != HTTP1_OK)
-            return why;
-    } else if (str_eq_nocase(f->name, STR("expect")) && !h->is_response) {
-        if (!str_eq_nocase(f->value, STR("100-continue")))
-            return HTTP1_BAD_EXPECT;
-        h->expect_continue = h->minor == 1;
-    }
-    return seen->codings > 0 && seen->lengths > 0 ? HTTP1_LENGTH_AND_CHUNKED : HTTP1_OK;
+    static const struct {
+        const char *name;
+        enum http1_reason (*take)(struct http1_head *h, struct str value, struct seen *seen);
+    } known[] = {
+        { "host", take_host },
+        { "content-length", take_length },
+        { "transfer-encoding", take_coding },
+        { "expect", take_expect },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_eq_nocase(f->name, str_from(known[i].name)))
+            return known[i].take(h, f->value, seen);
+    return HTTP1_OK;
 }
 
 static enum http1_reason add_field(struct http1_head *h, struct str line, struct seen *seen)
@@ -616,4 +636,22 @@ long http1_chunked_decode(struct http1_chunked *d, const char *p, size_t n, stru
         at++;
     }
     return (long)at;
+}
+
+long http1_chunked_decode_in_place(struct http1_chunked *d, char *p, size_t n, size_t *data_n)
+{
+    size_t used = 0;
+
+    *data_n = 0;
+    while (used < n && !d->done) {
+        struct str data;
+        long r = http1_chunked_decode(d, p + used, n - used, &data);
+        if (r < 0)
+            return -1;
+        if (data.n > 0)
+            memmove(p + *data_n, data.p, data.n);
+        *data_n += data.n;
+        used += (size_t)r;
+    }
+    return (long)used;
 }

@@ -115,3 +115,6 @@ struct http1_chunked {
  * digits or above INT64_MAX, no CRLF after a chunk, bare LF or CR, a trailer that is not a
  * field, extension or trailer too long. After done, 0. */
 long http1_chunked_decode(struct http1_chunked *d, const char *p, size_t n, struct str *data);
+/* All of p[0..n), in place: the body bytes move to the front, *data_n (>= 0) says how many there
+ * are. Returns the bytes consumed, fewer than n only after the last chunk, or -1 as above. */
+long http1_chunked_decode_in_place(struct http1_chunked *d, char *p, size_t n, size_t *data_n);

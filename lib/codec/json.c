@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/auto.h"
+
 /* jansson recurses, so depth is bounded before it sees the text: brackets outside strings are
  * counted. */
 static bool too_deep(struct str text)
@@ -180,21 +182,29 @@ int json_get_str_map(const json_t *obj, const char *field, size_t max_pairs, siz
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
-    size_t len = p[0] < 0x80                   ? 1
-                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                 : (p[0] & 0xf0) == 0xe0       ? 3
-                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                               : 0;
+    /* Which second bytes may follow which first; the later ones are 80..bf (RFC 3629 §4). */
+    static const struct {
+        unsigned char first, last, low, high;
+        size_t length;
+    } form[] = {
+        { 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+        { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+        { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+    size_t f = 0;
 
-    if (len == 0 || len > n)
+    while (f < ARRAY_LEN(form) && !(p[0] >= form[f].first && p[0] <= form[f].last))
+        f++;
+    if (f == ARRAY_LEN(form) || form[f].length > n)
         return 0;
-    for (size_t i = 1; i < len; i++)
+    if (form[f].length > 1 && !(p[1] >= form[f].low && p[1] <= form[f].high))
+        return 0;
+    for (size_t i = 2; i < form[f].length; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
+    return form[f].length;
 }
 
 void json_write_str(struct buf *out, struct str s)

@@ -157,7 +157,9 @@ static int decode_plain(const struct param *p, char *out, size_t cap)
 
     for (size_t i = 0; i < p->value.n; i++) {
         char c = p->value.p[i];
-        char next = i + 1 < p->value.n ? p->value.p[i + 1] : 0;
+        char next = 0;
+        if (i + 1 < p->value.n)
+            next = p->value.p[i + 1];
         int byte = c == '%' ? percent(p->value, i) : -1;
         if (p->quoted && c == '\\' && (next == '"' || next == '\\')) {
             c = next;

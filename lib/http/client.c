@@ -240,31 +240,44 @@ static void begin_body(struct http_client *c)
         c->head.framing == HTTP1_NO_BODY || (c->head.framing == HTTP1_LENGTH && c->left == 0);
 }
 
-int http_client_head(struct http_client *c, bool to_head, struct err *e)
+static int read_more_head(struct http_client *c, struct err *e)
 {
     char piece[4096];
+    long got = recv_some(c, piece, sizeof piece, e);
 
-    for (unsigned interim = 0; interim <= INTERIM_MAX;) {
+    if (got < 0)
+        return (int)got;
+    if (got == 0)
+        return err_say(e, ECONNRESET, "the server closed the connection without an answer");
+    buf_add(&c->in, piece, (size_t)got);
+    return buf_ok(&c->in) ? 0 : err_set(e, c->in.failed, "read response");
+}
+
+/* One head into c->head. Returns its bytes, which are still in c->in. */
+static int read_head(struct http_client *c, bool to_head, struct err *e)
+{
+    for (;;) {
         enum http1_reason why;
         int n =
             c->in.n > 0 ? http1_parse_response(c->in.p, c->in.n, to_head, &c->head, &why) : 0;
+        if (n > 0)
+            return n;
         if (n < 0)
             return err_say(e, EPROTO, "bad response: %s", http1_reason(why));
-        if (n == 0) {
-            long got = recv_some(c, piece, sizeof piece, e);
-            if (got < 0)
-                return (int)got;
-            if (got == 0)
-                return err_say(e, ECONNRESET,
-                               "the server closed the connection without an answer");
-            buf_add(&c->in, piece, (size_t)got);
-            if (!buf_ok(&c->in))
-                return err_set(e, c->in.failed, "read response");
-            continue;
-        }
+        if (read_more_head(c, e) < 0)
+            return -e->code;
+    }
+}
+
+int http_client_head(struct http_client *c, bool to_head, struct err *e)
+{
+    for (unsigned interim = 0; interim <= INTERIM_MAX; interim++) {
+        enum http1_reason why;
+        int n = read_head(c, to_head, e);
+        if (n < 0)
+            return n;
         if (c->head.status < 200 && c->head.status != 101) {
             buf_consume(&c->in, (size_t)n);
-            interim++;
             continue;
         }
         /* The head keeps its bytes, while what follows it comes and goes. */
@@ -309,19 +322,11 @@ static long read_chunked(struct http_client *c, char *buf, size_t n, struct err 
         long got = read_ahead_or_socket(c, buf, n, e);
         if (got <= 0)
             return got == 0 ? cut_short(e) : got;
-        size_t used = 0;
-        while (used < (size_t)got && !c->chunked.done) {
-            struct str data;
-            long r = http1_chunked_decode(&c->chunked, buf + used, (size_t)got - used, &data);
-            if (r <= 0)
-                return err_say(e, EPROTO, "bad response: broken chunks");
-            if (data.n > 0)
-                memmove(buf + data_n, data.p, data.n);
-            data_n += data.n;
-            used += (size_t)r;
-        }
+        long used = http1_chunked_decode_in_place(&c->chunked, buf, (size_t)got, &data_n);
+        if (used < 0)
+            return err_say(e, EPROTO, "bad response: broken chunks");
         c->done = c->chunked.done;
-        if (used < (size_t)got || (c->done && from_in && c->in.n > 0))
+        if (used < got || (c->done && from_in && c->in.n > 0))
             c->head.keep_alive = false; /* bytes nobody asked for */
     }
     return (long)data_n;

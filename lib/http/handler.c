@@ -180,20 +180,12 @@ static long read_chunked(struct http_conn *c, char *buf, size_t n)
         long got = body_source(c, buf, n);
         if (got <= 0)
             return got == 0 ? -ECONNRESET : got;
-        size_t used = 0;
-        while (used < (size_t)got && !b->chunked.done) {
-            struct str data;
-            long r = http1_chunked_decode(&b->chunked, buf + used, (size_t)got - used, &data);
-            if (r <= 0)
-                return -EPROTO;
-            if (data.n > 0)
-                memmove(buf + data_n, data.p, data.n);
-            data_n += data.n;
-            used += (size_t)r;
-        }
+        long used = http1_chunked_decode_in_place(&b->chunked, buf, (size_t)got, &data_n);
+        if (used < 0)
+            return -EPROTO;
         b->done = b->chunked.done;
-        if (used < (size_t)got) {
-            buf_add(&c->ahead, buf + used, (size_t)got - used);
+        if (used < got) {
+            buf_add(&c->ahead, buf + used, (size_t)(got - used));
             if (c->in_off < c->in.n) /* what is still there comes after it */
                 buf_add(&c->ahead, c->in.p + c->in_off, c->in.n - c->in_off);
             c->in_off = c->in.n;

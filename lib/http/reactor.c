@@ -340,6 +340,27 @@ static long skip_body(struct body *b, const char *p, size_t n)
     return (long)used;
 }
 
+/* Returns 1 to go on, 0 if there is nothing at the moment, -1 if the connection is not worth it. */
+static int drain_piece(struct http_conn *c)
+{
+    struct http_server *s = c->s;
+    bool from_in = c->in_off < c->in.n;
+    const char *p = from_in ? c->in.p + c->in_off : s->scratch;
+    ssize_t n = from_in ? (ssize_t)(c->in.n - c->in_off)
+                        : recv(c->fd, s->scratch, READ_SIZE, MSG_DONTWAIT);
+
+    if (n < 0 && would_block(errno))
+        return 0;
+    long used = n <= 0 ? -1 : skip_body(&c->body, p, (size_t)n);
+    if (used < 0 || (c->drained += (uint64_t)used) > DRAIN_MAX)
+        return -1;
+    if (from_in)
+        c->in_off += (size_t)used;
+    else
+        buf_add(&c->ahead, p + used, (size_t)(n - used));
+    return 1;
+}
+
 void conn_drain(struct http_conn *c)
 {
     struct http_server *s = c->s;
@@ -348,24 +369,12 @@ void conn_drain(struct http_conn *c)
         c->state = CONN_DRAIN;
         conn_deadline(c, after(s->now_ns, s->cfg.io_timeout_ns));
     }
-    for (int i = 0; i < 8 && !c->body.done; i++) {
-        bool from_in = c->in_off < c->in.n;
-        const char *p = from_in ? c->in.p + c->in_off : s->scratch;
-        ssize_t n = from_in ? (ssize_t)(c->in.n - c->in_off)
-                            : recv(c->fd, s->scratch, READ_SIZE, MSG_DONTWAIT);
-        if (n < 0 && would_block(errno))
-            break;
-        long used = n <= 0 ? -1 : skip_body(&c->body, p, (size_t)n);
-        if (used < 0 || (c->drained += (uint64_t)used) > DRAIN_MAX) {
-            conn_linger(c);
-            return;
-        }
-        if (from_in)
-            c->in_off += (size_t)used;
-        else
-            buf_add(&c->ahead, p + used, (size_t)(n - used));
-    }
-    if (!buf_ok(&c->ahead))
+    int rc = 1;
+    for (int i = 0; i < 8 && !c->body.done && rc > 0; i++)
+        rc = drain_piece(c);
+    if (rc < 0)
+        conn_linger(c);
+    else if (!buf_ok(&c->ahead))
         conn_close(c);
     else if (c->body.done)
         conn_next_request(c);
@@ -669,6 +678,27 @@ static int wait_ms(const struct http_server *s)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
+static void stop_accepting(struct http_server *s)
+{
+    if (s->listen_fd >= 0) {
+        (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
+        (void)close(s->listen_fd);
+        s->listen_fd = -1;
+    }
+    s->next_sweep_ns = 0; /* everybody's deadline may have come nearer */
+}
+
+/* Last in a turn: no event of it can still name a connection that a handler owns. */
+static void hand_out(struct http_server *s)
+{
+    if (!s->batch)
+        return;
+    if (!pool_push(s, s->batch))
+        sweep_by(s, s->now_ns + RETRY_NS);
+    s->batch = NULL;
+    s->batch_end = &s->batch;
+}
+
 void *reactor_main(void *server)
 {
     struct http_server *s = server;
@@ -687,25 +717,14 @@ void *reactor_main(void *server)
         unsigned stopping = atomic_load(&s->stopping);
         if (stopping != seen_stopping) {
             seen_stopping = stopping;
-            if (s->listen_fd >= 0) {
-                (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
-                (void)close(s->listen_fd);
-                s->listen_fd = -1;
-            }
-            s->next_sweep_ns = 0;
+            stop_accepting(s);
         }
         if (s->now_ns >= s->next_sweep_ns) {
             sweep(s);
             if (!pool_retry(s))
                 sweep_by(s, s->now_ns + RETRY_NS);
         }
-        /* Last: no event of this turn can still name a connection that a handler owns. */
-        if (s->batch) {
-            if (!pool_push(s, s->batch))
-                sweep_by(s, s->now_ns + RETRY_NS);
-            s->batch = NULL;
-            s->batch_end = &s->batch;
-        }
+        hand_out(s);
         free_dead(s);
         if (stopping > 1 && !s->conns && atomic_load(&s->busy) == 0)
             return NULL;

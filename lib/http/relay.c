@@ -220,7 +220,7 @@ int http_relay(struct http_conn *c, const struct http_relay *want)
     if (!r)
         return -ENOMEM;
     r->upstream.fd = r->client.fd = -1;
-    r->up.out = r->down.out = r->head = BUF_INIT(4 * READ_SIZE);
+    r->up.out = r->down.out = r->head = BUF_INIT((size_t)4 * READ_SIZE);
     r->fail_body = BUF_INIT(READ_SIZE);
     r->fail_status = want->fail_status;
     buf_add_str(&r->fail_body, want->fail_body);

@@ -143,4 +143,4 @@ struct http_relay {
  * side closing cancels the other. Nothing is buffered beyond 64 KiB a direction. Bodies are not
  * limited by max_body. The handler returns at once after it. 0, or -errno (nothing was sent:
  * reply yourself). */
-int http_relay(struct http_conn *c, const struct http_relay *r);
+int http_relay(struct http_conn *c, const struct http_relay *want);

@@ -20,15 +20,15 @@
 #define IN_MAX          65536u /* bytes of a connection read ahead; more than HTTP1_HEAD_MAX */
 #define ANSWER_HEAD_MAX 65536u /* bytes of a response head we build */
 #define IP_BUCKETS      1024u
-#define THREAD_STACK    (256u * 1024)
+#define THREAD_STACK    ((size_t)256 << 10)
 #define NEVER           UINT64_MAX
 
 /* Bytes of the rest of a request body that are read in order to keep the connection. */
-#define DRAIN_MAX (256u * 1024)
+#define DRAIN_MAX (UINT64_C(256) << 10)
 /* How long and how much we read on after our last byte, so that the peer can read that. */
 #define LINGER_NS      (5 * NS_PER_S)
 #define LINGER_STOP_NS (NS_PER_S / 4) /* while the server stops */
-#define LINGER_MAX     (64u * 1048576)
+#define LINGER_MAX     (UINT64_C(64) << 20)
 /* What relays get of the grace of http_server_stop. */
 #define RELAY_STOP_NS NS_PER_S
 /* Least time between two looks at all deadlines. */

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "ipc/ids.h"
 
 union control {
@@ -27,6 +28,7 @@ int ipc_send(int sock, const void *msg, size_t n, const int *fds, size_t n_fds)
         mh.msg_control = control.bytes;
         mh.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        ASSERT(c); /* the buffer has room for one */
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));

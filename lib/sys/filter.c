@@ -431,10 +431,10 @@ unsigned filter_run(const struct filter *f, const struct seccomp_data *data)
         case BPF_RET | BPF_K:
             return i->k;
         default:
-            ASSERT(!"an instruction that the builder does not emit");
+            ASSERT(false && "an instruction that the builder does not emit");
         }
     }
-    ASSERT(!"a program that ends without a return");
+    ASSERT(false && "a program that ends without a return");
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* syscalls_api: all that e2b-sandbox does once it serves. No execve, no fork (clone is for threads only, checked in filter.c), no
  * socket but Unix ones: its listening socket was opened before, and connections into sandboxes come as descriptors. */
+// clang-format off
 X(accept4) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(eventfd2) X(poll) X(ppoll) /* lib/http's reactor and handlers */
 X(recvfrom) X(recvmsg) X(sendto) X(sendmsg) X(sendfile) X(splice) X(shutdown)     /* lib/http, lib/ipc */
 X(connect) X(getsockopt) X(setsockopt) X(getsockname) X(getpeername)              /* warden_client */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* syscalls_monitor: all that jailmon does once the sandbox stands. Each line names the code that needs it. */
+// clang-format off
 X(epoll_wait) X(epoll_pwait) X(epoll_ctl)             /* its event loop */
 X(read) X(pread64) X(lseek)                           /* timerfd, cgroup files */
 X(write) X(pwrite64)                                  /* cgroup freeze file, log line */

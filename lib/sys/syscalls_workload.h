@@ -5,6 +5,7 @@
  * harmless: the mount family, unshare, setns, chroot, pivot_root, keyctl, ptrace, process_vm_*, bpf,
  * perf_event_open, io_uring, userfaultfd, memory policy, name_to_handle_at, pidfd_getfd, fanotify, memfd_secret, clock setting, quota,
  * modules, swap, reboot, syslog. Checked by value in filter.c: clone, socket, ioctl, personality, mknod, mknodat. */
+// clang-format off
 X(accept) X(accept4) X(access) X(alarm) X(arch_prctl) X(bind) X(brk) X(cachestat) X(capget) X(capset) X(chdir) X(chmod) X(chown)
 X(clock_getres) X(clock_gettime) X(clock_nanosleep) X(close) X(close_range) X(connect) X(copy_file_range) X(creat) X(dup)
 X(dup2) X(dup3) X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_ctl_old) X(epoll_pwait) X(epoll_pwait2) X(epoll_wait)

@@ -113,9 +113,13 @@ static int remember(struct watch *w, int wd, const char *name)
     }
     if (w->n_dirs == w->cap) {
         size_t cap = w->cap ? w->cap * 2 : 4; /* bounded by WATCH_DIRS_MAX */
-        struct dir *more = reallocarray(w->dir, cap, sizeof *more);
+        struct dir *more = calloc(
+            cap, sizeof *more); /* not realloc: gcc 12's analyser takes its result for freed */
         if (!more)
             return -ENOMEM;
+        if (w->dir)
+            memcpy(more, w->dir, w->n_dirs * sizeof *more);
+        free(w->dir);
         w->dir = more;
         w->cap = cap;
     }

@@ -21,8 +21,8 @@
 #include "base/auto.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
-#include "sys/filter.h"
 #include "jail/init.h"
+#include "sys/filter.h"
 #include "sys/task.h"
 
 /* The sandbox has the ids 0..65534 of our range; the last one is ours, and no process of the
@@ -128,34 +128,39 @@ static int write_map(pid_t pid, const char *file)
     return task_write_file(AT_FDCWD, path, SANDBOX_IDS);
 }
 
+/* -ECONNRESET at end of file, -ETIMEDOUT if init says nothing. *fd is the caller's. */
+static int next_report(int report_fd, struct jail_report *report, int *fd)
+{
+    struct pollfd p = { report_fd, POLLIN, 0 };
+    int n = poll(&p, 1, READY_MS);
+
+    if (n <= 0)
+        return n < 0 ? -errno : -ETIMEDOUT;
+    return ipc_recv(report_fd, report, sizeof *report, fd, 1, NULL);
+}
+
 /* Reads init's messages until end of file, which is execve's doing (the socket is
  * close-on-exec). */
 static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step)
 {
     for (;;) {
-        struct pollfd p = { report_fd, POLLIN, 0 };
-        struct jail_report report;
-        int fd = -1;
+        struct jail_report report = { 0 };
+        AUTO_CLOSE int fd = -1;
 
-        int n = poll(&p, 1, READY_MS);
-        if (n == 0) {
+        int rc = next_report(report_fd, &report, &fd);
+        if (rc == -ETIMEDOUT)
             *step = STEP_TIMEOUT;
-            return -ETIMEDOUT;
-        }
-        int rc = n < 0 ? -errno : ipc_recv(report_fd, &report, sizeof report, &fd, 1, NULL);
         if (rc == -ECONNRESET)
             return s->layer_fd >= 0 ? 0 : -EPIPE;
         if (rc < 0)
             return rc;
         if (report.step != STEP_NONE) {
-            if (fd >= 0)
-                (void)close(fd); /* a failure carries none */
             *step = report.step < STEP_MAX ? (enum sandbox_step)report.step : STEP_NONE;
             return report.error > 0 ? -report.error : -EPROTO;
         }
         if (s->layer_fd >= 0)
-            (void)close(s->layer_fd); /* sent twice: cannot happen before the tenant runs */
-        s->layer_fd = fd;
+            return -EPROTO; /* it is sent once, and the tenant does not run yet */
+        s->layer_fd = fd_steal(&fd);
     }
 }
 

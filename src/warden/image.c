@@ -220,7 +220,7 @@ int image_clone(struct app *a, const struct image_digest *digest, int userns_fd)
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY |
                                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                                .userns_fd = (unsigned long long)userns_fd };
-    struct image *im;
+    struct image *im = NULL;
     int rc = find_image(a, digest, &im);
 
     return rc < 0 ? rc : clone_tree(im->fd, &attr);

@@ -109,7 +109,7 @@ int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
  * pidfd_open proves that the pid was not used again in between. */
 static int adopt_live(struct app *a, struct slot *s)
 {
-    pid_t pid;
+    pid_t pid = -1;
     AUTO_CLOSE int fd = monitor_connect(a, s, &pid);
     if (fd < 0)
         return fd;

@@ -55,7 +55,7 @@ struct slot {
     int monitor_pidfd; /* owned, -1 if none */
     int ctl_fd;        /* to jailmon, owned; -1 when re-adopted */
     bool exited;       /* the monitor is gone */
-    bool adopted;      /* from an earlier warden: not our child, and it has nobody to report to */
+    bool adopted; /* from an earlier warden: not our child, and it has nobody to report to */
     enum sandbox_cause cause;
     enum sandbox_step failed_step;
     int failed_errno;

@@ -42,7 +42,9 @@ static uint64_t now_us(void)
 static int connect_to(uint16_t port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = 20 };
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         die("connect");
@@ -103,7 +105,9 @@ static void firebreak(int fd, const char *key, uint64_t took[STAGES])
     char id[64], token[128];
     uint64_t began = now_us();
 
-    int n = snprintf(request, sizeof request, "POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+    int n = snprintf(request, sizeof request,
+                     "POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: "
+                     "%s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      key, sizeof create - 1, create);
     if (ask(fd, request, (size_t)n, answer, sizeof answer) != 201) {
         fprintf(stderr, "race: create: %s\n", answer);
@@ -114,8 +118,10 @@ static void firebreak(int fd, const char *key, uint64_t took[STAGES])
     took[CREATE] = now_us() - began;
 
     n = snprintf(request, sizeof request,
-                 "POST /process.Process/Start HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n"
-                 "Content-Type: application/connect+json\r\nConnect-Protocol-Version: 1\r\nContent-Length: %zu\r\n\r\n",
+                 "POST /process.Process/Start HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: "
+                 "%s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n"
+                 "Content-Type: application/connect+json\r\nConnect-Protocol-Version: "
+                 "1\r\nContent-Length: %zu\r\n\r\n",
                  id, token, sizeof start - 1 + 5);
     const unsigned char prefix[5] = { 0, 0, 0, 0, (unsigned char)(sizeof start - 1) };
     memcpy(request + n, prefix, 5);
@@ -128,7 +134,9 @@ static void firebreak(int fd, const char *key, uint64_t took[STAGES])
     }
     took[RESULT] = now_us() - began;
 
-    n = snprintf(request, sizeof request, "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n", id, key);
+    n = snprintf(request, sizeof request,
+                 "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n",
+                 id, key);
     if (ask(fd, request, (size_t)n, answer, sizeof answer) != 204) {
         fprintf(stderr, "race: kill: %s\n", answer);
         exit(1);
@@ -161,7 +169,8 @@ static int compare(const void *a, const void *b)
 static void report(const char *who, const char *mode, enum stage stage, uint64_t *v, size_t n)
 {
     qsort(v, n, sizeof *v, compare);
-    printf("%s %s %s %zu %lu %lu %lu\n", who, mode, stage_name[stage], n, v[n / 2], v[(n * 99 + 99) / 100 - 1], v[0]);
+    printf("%s %s %s %zu %lu %lu %lu\n", who, mode, stage_name[stage], n, v[n / 2],
+           v[(n * 99 + 99) / 100 - 1], v[0]);
 }
 
 int main(int argc, char **argv)

@@ -3,10 +3,12 @@
 // EFAULT, ENOENT, EBADF; inside it must not even look at them.)
 // control: got through to [23]\d of \d+:.*
 // inside: refused EPERM or ENOSYS for all 38
-#include <sys/syscall.h>
 #include "probe.h"
+#include <sys/syscall.h>
 
+// clang-format off
 #define CALL(name, a, b, c, d, e) { #name, SYS_##name, { (long)(a), (long)(b), (long)(c), (long)(d), (long)(e) } }
+// clang-format on
 #define NOWHERE "/nonexistent/firebreak-probe"
 
 int main(void)
@@ -16,16 +18,44 @@ int main(void)
         const char *name;
         long nr, arg[5];
     } call[] = {
-        CALL(mount, 0, NOWHERE, 0, 0, 0), CALL(umount2, NOWHERE, 0, 0, 0, 0), CALL(pivot_root, NOWHERE, NOWHERE, 0, 0, 0), CALL(chroot, NOWHERE, 0, 0, 0, 0),
-        CALL(fsopen, "no-such-fs", 0, 0, 0, 0), CALL(fsconfig, -1, 0, 0, 0, 0), CALL(fsmount, -1, 0, 0, 0, 0), CALL(fspick, -1, NOWHERE, 0, 0, 0),
-        CALL(move_mount, -1, "x", -1, "x", 0), CALL(open_tree, -1, "x", 0, 0, 0), CALL(mount_setattr, -1, "x", 0, block, 32), CALL(setns, -1, 0, 0, 0, 0),
-        CALL(unshare, 1, 0, 0, 0, 0), CALL(swapon, NOWHERE, 0, 0, 0, 0), CALL(swapoff, NOWHERE, 0, 0, 0, 0), CALL(reboot, 0, 0, 0, 0, 0),
-        CALL(settimeofday, block, 1, 0, 0, 0), CALL(clock_settime, 9999, block, 0, 0, 0), CALL(clock_adjtime, 9999, block, 0, 0, 0), CALL(init_module, block, 0, 1, 0, 0),
-        CALL(finit_module, -1, block, 0, 0, 0), CALL(delete_module, "no-such-module", 0, 0, 0, 0), CALL(kexec_load, 0, 0, 0, -1, 0), CALL(quotactl, -1, 0, 0, 0, 0),
-        CALL(acct, NOWHERE, 0, 0, 0, 0), CALL(iopl, 99, 0, 0, 0, 0), CALL(ioperm, 70000, 1, 1, 0, 0), CALL(syslog, 99, 0, 0, 0, 0),
-        CALL(sethostname, block, 999, 0, 0, 0), CALL(setdomainname, block, 999, 0, 0, 0), CALL(name_to_handle_at, -1, "x", 0, 0, 0), CALL(open_by_handle_at, -1, block, 0, 0, 0),
-        CALL(fanotify_init, 0xffff, 0, 0, 0, 0), CALL(pidfd_getfd, -1, 0, 0, 0, 0), CALL(kcmp, 1, 1, 99, 0, 0), CALL(process_vm_writev, 0, 0, 0, 0, 0),
-        CALL(lookup_dcookie, 0, 0, 0, 0, 0), CALL(memfd_secret, 0xff, 0, 0, 0, 0),
+        CALL(mount, 0, NOWHERE, 0, 0, 0),
+        CALL(umount2, NOWHERE, 0, 0, 0, 0),
+        CALL(pivot_root, NOWHERE, NOWHERE, 0, 0, 0),
+        CALL(chroot, NOWHERE, 0, 0, 0, 0),
+        CALL(fsopen, "no-such-fs", 0, 0, 0, 0),
+        CALL(fsconfig, -1, 0, 0, 0, 0),
+        CALL(fsmount, -1, 0, 0, 0, 0),
+        CALL(fspick, -1, NOWHERE, 0, 0, 0),
+        CALL(move_mount, -1, "x", -1, "x", 0),
+        CALL(open_tree, -1, "x", 0, 0, 0),
+        CALL(mount_setattr, -1, "x", 0, block, 32),
+        CALL(setns, -1, 0, 0, 0, 0),
+        CALL(unshare, 1, 0, 0, 0, 0),
+        CALL(swapon, NOWHERE, 0, 0, 0, 0),
+        CALL(swapoff, NOWHERE, 0, 0, 0, 0),
+        CALL(reboot, 0, 0, 0, 0, 0),
+        CALL(settimeofday, block, 1, 0, 0, 0),
+        CALL(clock_settime, 9999, block, 0, 0, 0),
+        CALL(clock_adjtime, 9999, block, 0, 0, 0),
+        CALL(init_module, block, 0, 1, 0, 0),
+        CALL(finit_module, -1, block, 0, 0, 0),
+        CALL(delete_module, "no-such-module", 0, 0, 0, 0),
+        CALL(kexec_load, 0, 0, 0, -1, 0),
+        CALL(quotactl, -1, 0, 0, 0, 0),
+        CALL(acct, NOWHERE, 0, 0, 0, 0),
+        CALL(iopl, 99, 0, 0, 0, 0),
+        CALL(ioperm, 70000, 1, 1, 0, 0),
+        CALL(syslog, 99, 0, 0, 0, 0),
+        CALL(sethostname, block, 999, 0, 0, 0),
+        CALL(setdomainname, block, 999, 0, 0, 0),
+        CALL(name_to_handle_at, -1, "x", 0, 0, 0),
+        CALL(open_by_handle_at, -1, block, 0, 0, 0),
+        CALL(fanotify_init, 0xffff, 0, 0, 0, 0),
+        CALL(pidfd_getfd, -1, 0, 0, 0, 0),
+        CALL(kcmp, 1, 1, 99, 0, 0),
+        CALL(process_vm_writev, 0, 0, 0, 0, 0),
+        CALL(lookup_dcookie, 0, 0, 0, 0, 0),
+        CALL(memfd_secret, 0xff, 0, 0, 0, 0),
     };
     int through = 0, n = sizeof call / sizeof *call;
     char names[1024] = "";
@@ -39,5 +69,6 @@ int main(void)
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, " %s", call[i].name);
     }
-    return through ? say("got through to %d of %d:%s", through, n, names) : say("refused EPERM or ENOSYS for all %d", n);
+    return through ? say("got through to %d of %d:%s", through, n, names)
+                   : say("refused EPERM or ENOSYS for all %d", n);
 }

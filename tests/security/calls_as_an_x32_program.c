@@ -2,8 +2,8 @@
 // attack: call with the x32 bit in the number, past an equality check of the filter (this kernel may have no x32: then outside it is ENOSYS)
 // control: got through|refused ENOSYS
 // inside: killed SIGSYS
-#include <sys/syscall.h>
 #include "probe.h"
+#include <sys/syscall.h>
 
 int main(void)
 {

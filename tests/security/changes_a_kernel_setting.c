@@ -4,9 +4,9 @@
 // args inside: /proc/sys /sys /proc/irq /proc/fs /proc/bus
 // control: got through to \d{3,} of .*
 // inside: refused (EROFS|EACCES|EPERM) for each of \d{3,} files
+#include "probe.h"
 #include <fcntl.h>
 #include <ftw.h>
-#include "probe.h"
 
 static int tried, opened, odd;
 static char first[256];

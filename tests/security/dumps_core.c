@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: crash with a core dump, which the host's core_pattern may hand to a program of the host
 // inside: refused EPERM, no core
+#include "probe.h"
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {
@@ -20,5 +20,6 @@ int main(void)
     waitpid(child, &state, 0);
     if (rc == 0)
         return say("got through");
-    return say("refused %s, %s", strerrorname_np(error), WCOREDUMP(state) ? "but a core" : "no core");
+    return say("refused %s, %s", strerrorname_np(error),
+               WCOREDUMP(state) ? "but a core" : "no core");
 }

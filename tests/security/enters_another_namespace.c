@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: enter a namespace through a descriptor from proc
 // inside: refused EPERM
+#include "probe.h"
 #include <fcntl.h>
 #include <sched.h>
-#include "probe.h"
 
 int main(void)
 {

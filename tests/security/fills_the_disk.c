@@ -4,8 +4,8 @@
 // args inside: 200000
 // inside: refused ENOSPC after 1[45]\d\d MiB
 // where: apart
-#include <fcntl.h>
 #include "probe.h"
+#include <fcntl.h>
 
 int main(int argc, char **argv)
 {

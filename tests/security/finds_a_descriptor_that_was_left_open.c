@@ -3,8 +3,8 @@
 // outside: sh -c 'exec "$@" 9</' sh
 // control: got through to \d+ .*
 // inside: nothing but 0, 1 and 2
-#include <fcntl.h>
 #include "probe.h"
+#include <fcntl.h>
 
 int main(void)
 {

@@ -4,9 +4,9 @@
 // outside: unshare --net sh -c 'ip link set lo up && ip route add default dev lo && exec "$@"' sh
 // control: got through to 169.254.169.254
 // inside: refused ENETUNREACH for all 9
+#include "probe.h"
 #include <arpa/inet.h>
 #include <sys/socket.h>
-#include "probe.h"
 
 static int try(const char *address)
 {
@@ -16,7 +16,8 @@ static int try(const char *address)
     must(is_v4 || inet_pton(AF_INET6, address, &v6.sin6_addr) == 1, "read an address");
     int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
     must(fd >= 0, "make a socket");
-    int rc = is_v4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4) : connect(fd, (struct sockaddr *)&v6, sizeof v6);
+    int rc = is_v4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
+                   : connect(fd, (struct sockaddr *)&v6, sizeof v6);
     int error = errno;
     close(fd);
     errno = error;
@@ -25,8 +26,15 @@ static int try(const char *address)
 
 int main(void)
 {
-    static const char *const address[] = { "169.254.169.254", "10.0.0.1", "172.17.0.1", "192.168.0.1", "100.100.100.200", "192.0.2.1", "::ffff:169.254.169.254",
-                                           "fd00:ec2::254", "2001:db8::1" };
+    static const char *const address[] = { "169.254.169.254",
+                                           "10.0.0.1",
+                                           "172.17.0.1",
+                                           "192.168.0.1",
+                                           "100.100.100.200",
+                                           "192.0.2.1",
+                                           "::ffff:169.254.169.254",
+                                           "fd00:ec2::254",
+                                           "2001:db8::1" };
     int n = 0;
     here();
     for (size_t i = 0; i < sizeof address / sizeof *address; i++) {

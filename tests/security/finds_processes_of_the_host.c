@@ -3,9 +3,9 @@
 // args outside: {canary_backwards}
 // args inside: {canary_backwards}
 // inside: refused ESRCH
+#include "probe.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include "probe.h"
 
 int main(int argc, char **argv)
 {

@@ -5,9 +5,9 @@
 // args inside: 3000000
 // inside: refused ENOSPC after \d+
 // where: apart
+#include "probe.h"
 #include <fcntl.h>
 #include <sys/stat.h>
-#include "probe.h"
 
 int main(int argc, char **argv)
 {

@@ -4,9 +4,9 @@
 // args inside: 100000
 // inside: refused EAGAIN after \d{2,4}
 // where: apart
+#include "probe.h"
 #include <signal.h>
 #include <sys/prctl.h>
-#include "probe.h"
 
 int main(int argc, char **argv)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: AF_PACKET
 // inside: refused EPERM
-#include <sys/socket.h>
 #include "probe.h"
+#include <sys/socket.h>
 
 int main(void)
 {

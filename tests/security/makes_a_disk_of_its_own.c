@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: make the device node of the host's disk
 // inside: refused EPERM
+#include "probe.h"
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include "probe.h"
 
 int main(void)
 {

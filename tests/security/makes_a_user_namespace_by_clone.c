@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: the same by clone, with the flag hidden among high bits that the kernel ignores
 // inside: refused EPERM
+#include "probe.h"
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: the same by clone3, whose flags lie in memory where no filter can look
 // inside: refused ENOSYS
+#include "probe.h"
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {

@@ -2,9 +2,9 @@
 // attack: mount proc a second time, where nothing is masked
 // outside: unshare --mount
 // inside: refused EPERM
+#include "probe.h"
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include "probe.h"
 
 int main(void)
 {

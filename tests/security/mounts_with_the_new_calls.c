@@ -2,8 +2,8 @@
 // attack: mount a tmpfs by fsopen and fsmount, which an old filter does not know
 // outside: unshare --mount
 // inside: refused EPERM
-#include <sys/syscall.h>
 #include "probe.h"
+#include <sys/syscall.h>
 
 int main(void)
 {

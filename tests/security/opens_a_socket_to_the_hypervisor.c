@@ -2,8 +2,8 @@
 // attack: AF_VSOCK, which no network namespace divides
 // control: got through|refused EAFNOSUPPORT
 // inside: refused EPERM
-#include <sys/socket.h>
 #include "probe.h"
+#include <sys/socket.h>
 
 int main(void)
 {

@@ -2,12 +2,15 @@
 // attack: open kvm, fuse, tun, loop and memory devices
 // control: got through to /dev/.*
 // inside: refused ENOENT for all 8
-#include <fcntl.h>
 #include "probe.h"
+#include <fcntl.h>
 
 int main(void)
 {
-    static const char *const device[] = { "/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/loop-control", "/dev/mem", "/dev/port", "/dev/kmsg", "/dev/userfaultfd" };
+    static const char *const device[] = { "/dev/kvm",     "/dev/fuse",
+                                          "/dev/net/tun", "/dev/loop-control",
+                                          "/dev/mem",     "/dev/port",
+                                          "/dev/kmsg",    "/dev/userfaultfd" };
     int absent = 0;
     here();
     for (size_t i = 0; i < sizeof device / sizeof *device; i++) {

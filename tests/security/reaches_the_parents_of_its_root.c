@@ -3,9 +3,9 @@
 // args outside: {host_file}
 // args inside: {host_file}
 // inside: refused ENOENT
+#include "probe.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include "probe.h"
 
 int main(int argc, char **argv)
 {
@@ -15,7 +15,8 @@ int main(int argc, char **argv)
     DIR *d = opendir("/proc");
     must(d != NULL, "open /proc");
     for (struct dirent *e; (e = readdir(d));) {
-        static const char *const way[] = { "root", "cwd", "root/../..", "cwd/../../../../../.." };
+        static const char *const way[] = { "root", "cwd", "root/../..",
+                                           "cwd/../../../../../.." };
         if (e->d_name[0] < '0' || e->d_name[0] > '9')
             continue;
         for (int i = 0; i < 4; i++) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: find the keyrings of others
 // inside: refused EPERM
+#include "probe.h"
 #include <linux/keyctl.h>
 #include <sys/syscall.h>
-#include "probe.h"
 
 int main(void)
 {

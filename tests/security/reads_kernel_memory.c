@@ -3,13 +3,16 @@
 // args outside: outside
 // control: got through to /proc/.*
 // inside: nothing to read in 12 files
-#include <fcntl.h>
 #include "probe.h"
+#include <fcntl.h>
 
 int main(int argc, char **argv)
 {
-    static const char *const file[] = { "/proc/kcore", "/proc/kallsyms", "/proc/keys", "/proc/key-users", "/proc/timer_list", "/proc/vmallocinfo",
-                                        "/proc/slabinfo", "/proc/iomem", "/proc/sched_debug", "/proc/modules", "/proc/kmsg", "/dev/kmsg" };
+    static const char *const file[] = {
+        "/proc/kcore",       "/proc/kallsyms",    "/proc/keys",     "/proc/key-users",
+        "/proc/timer_list",  "/proc/vmallocinfo", "/proc/slabinfo", "/proc/iomem",
+        "/proc/sched_debug", "/proc/modules",     "/proc/kmsg",     "/dev/kmsg"
+    };
     char bytes[64];
     int n = 0;
     (void)argv;

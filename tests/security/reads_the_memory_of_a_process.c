@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: read another process's memory by process_vm_readv
 // inside: refused EPERM
-#include <sys/uio.h>
 #include "probe.h"
+#include <sys/uio.h>
 
 int main(void)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: real-time priority
 // inside: refused EPERM
-#include <sched.h>
 #include "probe.h"
+#include <sched.h>
 
 int main(void)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: make system calls through io_uring, past the filter
 // inside: refused EPERM
+#include "probe.h"
 #include <linux/io_uring.h>
 #include <sys/syscall.h>
-#include "probe.h"
 
 int main(void)
 {

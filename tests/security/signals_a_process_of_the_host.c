@@ -3,8 +3,8 @@
 // args outside: {canary_pid}
 // args inside: {canary_pid}
 // inside: refused ESRCH
-#include <signal.h>
 #include "probe.h"
+#include <signal.h>
 
 int main(int argc, char **argv)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: a raw socket, to forge any packet
 // inside: refused EPERM
+#include "probe.h"
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include "probe.h"
 
 int main(void)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: hold a kernel copy at a page of mine for as long as I like (userfaultfd)
 // inside: refused EPERM
+#include "probe.h"
 #include <fcntl.h>
 #include <sys/syscall.h>
-#include "probe.h"
 
 int main(void)
 {

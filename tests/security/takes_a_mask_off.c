@@ -2,8 +2,8 @@
 // attack: unmount what lies over the dangerous parts of proc
 // outside: unshare --mount
 // inside: refused EPERM
-#include <sys/mount.h>
 #include "probe.h"
+#include <sys/mount.h>
 
 int main(void)
 {

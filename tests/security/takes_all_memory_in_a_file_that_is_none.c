@@ -4,8 +4,8 @@
 // args inside: 200000
 // inside: killed SIGKILL
 // where: apart
-#include <sys/mman.h>
 #include "probe.h"
+#include <sys/mman.h>
 
 int main(int argc, char **argv)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: trace a process, and rewrite its system calls after the filter has looked
 // inside: refused EPERM
+#include "probe.h"
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {

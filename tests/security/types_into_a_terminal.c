@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: put characters into a terminal, as if its user had typed them
 // inside: refused EPERM
+#include "probe.h"
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {

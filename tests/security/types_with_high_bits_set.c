@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: the same, with high bits in the number of the ioctl, which the kernel cuts off and a 64-bit comparison does not
 // inside: refused EPERM
+#include "probe.h"
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include "probe.h"
 
 int main(void)
 {

@@ -2,8 +2,8 @@
 // attack: AF_ALG, a large old piece of kernel to make mistakes in (a kernel may be built without it: EAFNOSUPPORT outside)
 // control: got through|refused EAFNOSUPPORT
 // inside: refused EPERM
-#include <sys/socket.h>
 #include "probe.h"
+#include <sys/socket.h>
 
 int main(void)
 {

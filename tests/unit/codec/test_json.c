@@ -87,7 +87,8 @@ static void depth_is_limited_exactly_and_brackets_in_strings_do_not_count(void *
     buf_add_cstr(&b, "[[{\\\"[[\\\\\"");
     buf_addf(&b, "%.*s", (int)JSON_DEPTH_MAX,
              "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
-    AUTO_JSON json_t *j = parse(buf_cstr(&b));
+    AUTO_JSON json_t *deep_enough = parse(buf_cstr(&b));
+    assert_non_null(deep_enough);
     AUTO_BUF struct buf deeper = BUF_INIT(10000);
     buf_addf(&deeper, "[%s]", buf_cstr(&b));
     assert_null(json_parse(buf_str(&deeper), &e));

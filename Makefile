@@ -50,10 +50,11 @@ docs: ## manual pages from docs/man, checked by mandoc
 	@tools/docs.sh $(BUILD)/man
 
 vm: ## C="command": runs it on a copy of this tree in a throw-away machine with its own kernel
-	@[ -n "$(value C)" ] || { echo 'say what to run: make vm C="command"' >&2; exit 2; }
-	@tools/kvm-lab.sh -L . -- bash -c "$$C"
+	@[ -n "$$VM_COMMAND" ] || { echo 'say what to run: make vm C="command"' >&2; exit 2; }
+	@tools/install-deps.sh vm
+	@tools/kvm-lab.sh -L . -- bash -c "$$VM_COMMAND"
 
-export C
+vm: export VM_COMMAND = $(value C)
 
 e2b-health: ## probe the API (E2B_API_URL, default http://127.0.0.1:7070)
 	@tools/health.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# install-deps.sh [test|lint|bench]: installs the Debian packages that are missing to build and run Firebreak, and with a word those
-# to test it, to analyse it, or to compare its speed. Does nothing, and asks nobody, if all are there.
+# install-deps.sh [test|lint|bench|vm]: installs the Debian packages that are missing to build and run Firebreak, and with a word those
+# to test it, to analyse it, to compare its speed, or to run it in the KVM lab. Does nothing, and asks nobody, if all are there.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
@@ -12,8 +12,9 @@ case ${1:-} in
 test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 prometheus) ;;
 lint) packages+=(clang clang-format clang-tidy cppcheck shellcheck codespell mandoc) ;;
 bench) packages+=(nodejs npm bubblewrap crun wrk jq) ;;
+vm) packages+=(qemu-system-x86 qemu-system-common busybox-static cpio zstd linux-image-cloud-amd64) ;;
 *)
-    echo "usage: install-deps.sh [test|lint|bench]" >&2
+    echo "usage: install-deps.sh [test|lint|bench|vm]" >&2
     exit 2
     ;;
 esac

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BUILD ?= build
 S ?= 60
 
-.PHONY: build quickstart test quick e2e security fuzz bench lint fmt docs vm e2b-health soak clean help
+.PHONY: build install quickstart test quick e2e security fuzz bench lint fmt docs vm e2b-health soak clean help
 
 build: $(BUILD)/build.ninja ## configure if needed, build everything; warnings are errors
 	@ninja -C $(BUILD)
@@ -13,6 +13,9 @@ build: $(BUILD)/build.ninja ## configure if needed, build everything; warnings a
 $(BUILD)/build.ninja:
 	@command -v meson >/dev/null || { echo "meson is not installed; run: tools/install-deps.sh" >&2; exit 1; }
 	@meson setup $(BUILD) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt >&2; exit 1; }
+
+install: build ## the programs, manual pages and units, below PREFIX (/usr/local)
+	@meson configure $(BUILD) --prefix $(or $(PREFIX),/usr/local) && meson install -C $(BUILD) --quiet
 
 quickstart: ## from a fresh Debian to a Python program in a sandbox
 	@BUILD=$(BUILD) tools/quickstart.sh

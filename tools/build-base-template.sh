@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds a sandbox template (a read-only erofs image and its metadata) from Debian packages.
 #
-#   build-base-template.sh [--state DIR] [--name NAME] [--mirror URL] [--suite CODENAME] [--force]
+#   build-base-template.sh [--state DIR] [--name NAME] [--package PACKAGE]... [--mirror URL] [--suite CODENAME] [--force]
 #
 # The packages come from the host's own apt sources, with the host's apt settings for fetching (proxies and the like);
 # --mirror uses one other mirror instead. The image is published last and by rename, so a failure at any step leaves the
@@ -14,8 +14,8 @@ unset CDPATH GREP_OPTIONS
 
 readonly STEPS=5
 # What people who know an E2B sandbox expect to find. `apt-get install` in the sandbox gives the rest where egress is allowed.
-readonly PACKAGES=(bash ca-certificates coreutils curl file git iproute2 jq less nodejs openssh-client procps python3
-    python3-pip python3-venv sudo unzip vim-tiny wget xz-utils zip)
+packages=(bash ca-certificates coreutils curl file git iproute2 jq less libnss-myhostname lsof make nano netcat-openbsd nodejs
+    openssh-client procps python3 python3-pip python3-venv ripgrep sudo unzip vim-tiny wget xz-utils zip)
 
 die() { # MESSAGE [WHAT TO DO]
     clear_line
@@ -26,9 +26,10 @@ die() { # MESSAGE [WHAT TO DO]
 
 usage() {
     cat <<'END'
-Usage: firebreak template build [--name NAME] [--state DIR] [--mirror URL] [--suite CODENAME] [--force]
+Usage: firebreak template build [--name NAME] [--package PACKAGE]... [--state DIR] [--mirror URL] [--suite CODENAME] [--force]
 
 Builds the template NAME (default: base) from Debian packages and puts it into DIR/templates.
+  --package PACKAGE a Debian package to install besides the usual ones (repeat it for more)
   --state DIR       state directory (default: $FIREBREAK_STATE or /var/lib/firebreak)
   --mirror URL      take packages from this mirror instead of the host's apt sources
   --suite CODENAME  release to install (default: the host's own)
@@ -50,6 +51,14 @@ while [ $# -gt 0 ]; do
             exit 2
         }
         declare "${1#--}=$2"
+        shift 2
+        ;;
+    --package)
+        [[ ${2:-} =~ ^[a-z0-9][a-z0-9.+-]*$ ]] || {
+            echo "firebreak: template build: --package takes the name of a Debian package, such as python3-numpy, not '${2:-}'" >&2
+            exit 2
+        }
+        packages+=("$2")
         shift 2
         ;;
     --force)
@@ -119,7 +128,7 @@ flock -n 9 || die 'another build is running' "it holds $templates/.lock"
 
 inputs=$({
     sha256sum <"$0"
-    printf '%s\n' "$suite" "$(dpkg --print-architecture)" "$mirror" "${PACKAGES[@]}" "${sources[@]}"
+    printf '%s\n' "$suite" "$(dpkg --print-architecture)" "$mirror" "${packages[@]}" "${sources[@]}"
     if [ -z "$mirror" ]; then
         cat "${sources[@]}"
         # What the archive offered at the last apt-get update: new versions there mean a new image.
@@ -204,7 +213,7 @@ chmod 0755 "$work/setup"
 root=$work/root
 include=$(
     IFS=,
-    echo "${PACKAGES[*]}"
+    echo "${packages[*]}"
 )
 TMPDIR=$work run_logged mmdebstrap --mode=root --format=directory --variant=minbase --verbose --include="$include" \
     --aptopt="$work/apt.conf" --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
@@ -306,8 +315,8 @@ image=$work/image.erofs
 epoch=$(cat "$work/epoch")
 [[ $epoch =~ ^[0-9]+$ ]] || epoch=1
 # Named after what is installed, not after this build: the same packages give the same image, byte for byte.
-packages=$(sha256sum <"$root/var/lib/dpkg/status")
-uuid=$(printf '%s-%s-8%s-8%s-%s' "${packages:0:8}" "${packages:8:4}" "${packages:13:3}" "${packages:17:3}" "${packages:20:12}")
+installed=$(sha256sum <"$root/var/lib/dpkg/status")
+uuid=$(printf '%s-%s-8%s-8%s-%s' "${installed:0:8}" "${installed:8:4}" "${installed:13:3}" "${installed:17:3}" "${installed:20:12}")
 # -x-1: no extended attributes, so no file capabilities either.
 run_logged mkfs.erofs -zlz4hc -x-1 -T"$epoch" -U"$uuid" --quiet "$image" "$root"
 
@@ -319,12 +328,14 @@ cat >"$work/json" <<END
 {"name":"$name","aliases":[],"digest":"$digest","bytes":$bytes,"createdAt":"$(date -u +%Y-%m-%dT%H:%M:%SZ)","cpuCount":2,"memoryMB":2048,"diskSizeMB":1536,"user":"user","workdir":"/home/user","env":{"PATH":"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},"buildID":"$build_id"}
 END
 printf '%s\n' "$inputs" >"$work/inputs"
+sha256sum <"$0" >"$work/recipe"
 chmod 0444 "$image"
-chmod 0644 "$work/json" "$work/inputs"
+chmod 0644 "$work/json" "$work/inputs" "$work/recipe"
 sync "$image" "$work/json"
 mv -f "$image" "$templates/$digest.erofs"
 mv -f "$work/json" "$templates/$name.json"
 mv -f "$work/inputs" "$templates/.$name.inputs"
+mv -f "$work/recipe" "$templates/.$name.recipe"
 # Images that no template names any more go a day later: a sandbox that is being created may still be about to open one.
 find "$templates" -maxdepth 1 -name '*.erofs' -mmin +1440 -printf '%f\n' | while IFS= read -r f; do
     grep -qsF "\"digest\":\"${f%.erofs}\"" "$templates"/*.json || rm -f "$templates/$f"

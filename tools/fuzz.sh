@@ -78,7 +78,10 @@ case ${1:-} in
     for t in "${targets[@]}"; do
         if [ "${t##*/}" = "fuzz_$1" ]; then target=$t; fi
     done
-    [ -n "$target" ] || usage
+    [ -n "$target" ] || {
+        echo "fuzz: there is no target '$1'" >&2
+        usage
+    }
     ninja -C $dir "$target"
     mkdir -p "$dir/corpus/$1"
     mapfile -t dirs < <(corpora "$1")

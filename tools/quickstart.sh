@@ -95,6 +95,6 @@ END
 printf '\n%sIt works%s (%d s). Now start an instance that stays, and use any E2B SDK with it:\n' "$bold" "$plain" $((SECONDS - started))
 cat <<END
   $fb up
-  export E2B_API_URL=http://127.0.0.1:7070 E2B_SANDBOX_URL=http://127.0.0.1:7070 E2B_API_KEY=\$(cat $state/api.key)
-  npm install e2b && node -e "require('e2b').Sandbox.create().then(s => s.commands.run('echo hi')).then(r => console.log(r.stdout))"
+  export E2B_API_URL=http://127.0.0.1:7070 E2B_SANDBOX_URL=http://127.0.0.1:7070 E2B_API_KEY=\$(cat $state/api.key)   # in a second terminal
+  npm install e2b && node -e "require('e2b').Sandbox.create().then(async s => { console.log((await s.commands.run('echo hi')).stdout); await s.kill() })"
 END

@@ -82,9 +82,10 @@ fuzz_begun=$SECONDS
 if tools/fuzz.sh --replay >"$logs/fuzz" 2>&1; then :; else cat "$logs/fuzz"; fi
 count fuzz "$(grep -c '^ok' "$logs/fuzz" || true)" "$(grep -c '^not ok' "$logs/fuzz" || true)" $((SECONDS - fuzz_begun))
 
-# Sandboxes are made from the template of this machine; it is built once.
-if [ "$(id -u)" -eq 0 ]; then
-    [ -s /var/lib/firebreak/templates/base.json ] || "$build/src/firebreak/firebreak" template build --state /var/lib/firebreak
+# Sandboxes are made from the template of this machine; it is built once for each version of its recipe.
+store=/var/lib/firebreak/templates
+if [ "$(id -u)" -eq 0 ] && ! { [ -s $store/base.json ] && [ "$(cat $store/.base.recipe 2>/dev/null)" = "$(sha256sum <tools/build-base-template.sh)" ]; }; then
+    "$build/src/firebreak/firebreak" template build --state /var/lib/firebreak
 fi
 script_suite e2e tests/e2e/run.sh 2400
 script_suite security tests/security/run.sh 1800

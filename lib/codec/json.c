@@ -207,6 +207,13 @@ static size_t utf8_length(const unsigned char *p, size_t n)
     return form[f].length;
 }
 
+static char short_escape(unsigned char c)
+{
+    if (c == '\n')
+        return 'n';
+    return c == '\r' ? 'r' : 't';
+}
+
 void json_write_str(struct buf *out, struct str s)
 {
     static const char digits[] = "0123456789abcdef";
@@ -221,6 +228,9 @@ void json_write_str(struct buf *out, struct str s)
         } else if (*p == '"' || *p == '\\') {
             buf_add_char(out, '\\');
             buf_add_char(out, (char)*p);
+        } else if (*p == '\n' || *p == '\r' || *p == '\t') {
+            buf_add_char(out, '\\');
+            buf_add_char(out, short_escape(*p));
         } else if (*p < 0x20) {
             const char esc[] = { '\\', 'u', '0', '0', digits[*p >> 4], digits[*p & 15] };
             buf_add(out, esc, sizeof esc);

@@ -112,13 +112,11 @@ int http_client_parse_url(const char *url, char host[256], unsigned *port, char 
     uint64_t number = 80;
 
     if (str_starts(rest, STR("https://")))
-        return err_say(
-            e, EINVAL,
-            "'%s': https is not supported here; use http:// to a local address, or a "
-            "TLS proxy in front",
-            url);
+        return err_say(e, EINVAL,
+                       "https is not supported here; use http:// to a local address, or a TLS "
+                       "proxy in front");
     if (!str_starts(rest, STR("http://")))
-        return err_say(e, EINVAL, "'%s' does not start with http://", url);
+        return err_say(e, EINVAL, "it does not start with http://");
     rest = str_sub(rest, 7, rest.n);
     size_t at = rest.n;
     (void)str_find(rest, '/', &at);
@@ -128,28 +126,28 @@ int http_client_parse_url(const char *url, char host[256], unsigned *port, char 
         path.n--;
     for (size_t i = 0; i < rest.n; i++)
         if ((unsigned char)rest.p[i] <= ' ' || strchr("@?#\x7f", rest.p[i]))
-            return err_say(e, EINVAL, "'%s': only host, port and path may be given", url);
+            return err_say(e, EINVAL, "only host, port and path may be given");
 
     struct str name = where, digits = { 0 };
     bool has_port;
     if (str_starts(where, STR("["))) { /* [::1]:80 */
         struct str after;
         if (!str_cut(where, ']', &name, &after))
-            return err_say(e, EINVAL, "'%s': '[' without ']'", url);
+            return err_say(e, EINVAL, "'[' without ']'");
         name = str_sub(name, 1, name.n);
         has_port = after.n > 0;
         if (has_port && after.p[0] != ':')
-            return err_say(e, EINVAL, "'%s': no port after ']'", url);
+            return err_say(e, EINVAL, "no port after ']'");
         digits = str_sub(after, 1, after.n);
     } else {
         has_port = str_cut(where, ':', &name, &digits);
     }
     if (has_port && num_parse_u64(digits, 1, 65535, &number) != 0)
-        return err_say(e, EINVAL, "'%s': the port is not 1 to 65535", url);
+        return err_say(e, EINVAL, "the port is not 1 to 65535");
     if (name.n == 0 || name.n > 255)
-        return err_say(e, EINVAL, "'%s' names no host", url);
+        return err_say(e, EINVAL, "it names no host");
     if (path.n > 255)
-        return err_say(e, EINVAL, "'%s': the path is too long", url);
+        return err_say(e, EINVAL, "the path is too long");
     (void)str_copy(name, host, 256); /* both fit: checked above */
     (void)str_copy(path, prefix, 256);
     *port = (unsigned)number;

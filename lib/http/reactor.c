@@ -409,7 +409,33 @@ static void set_peer(struct http_conn *c, const struct sockaddr_storage *sa)
     }
 }
 
-/* Enters c among those of its address, unless there are too many. */
+static bool waits_for_a_request(const struct http_conn *c)
+{
+    return c->state == CONN_IDLE || c->state == CONN_FRESH || c->state == CONN_HEAD;
+}
+
+/* Makes room for a newcomer (of `like`'s address, if given): of those between two requests the one that has been idle longest goes,
+ * else the one that has been longest at sending a request. Without this, whoever came first and says nothing keeps all others out.
+ * False if all are at work. */
+static bool evict(struct http_server *s, const struct http_conn *like)
+{
+    struct http_conn *victim = NULL;
+
+    for (struct http_conn *c = s->conns; c; c = c->next) {
+        if (!waits_for_a_request(c) ||
+            (like && (!c->has_ip || memcmp(c->ip, like->ip, sizeof c->ip) != 0)))
+            continue;
+        bool idle = c->state == CONN_IDLE, victim_idle = victim && victim->state == CONN_IDLE;
+        if (!victim || (idle && !victim_idle) ||
+            (idle == victim_idle && c->deadline_ns < victim->deadline_ns))
+            victim = c;
+    }
+    if (victim)
+        conn_close(victim);
+    return victim != NULL;
+}
+
+/* Enters c among those of its address, unless there are too many that are at work. */
 static bool admit_ip(struct http_conn *c)
 {
     struct http_server *s = c->s;
@@ -422,8 +448,9 @@ static bool admit_ip(struct http_conn *c)
     struct http_conn **bucket = &s->ip_bucket[hash % IP_BUCKETS];
     if (s->cfg.max_conns_per_ip > 0)
         for (const struct http_conn *o = *bucket; o; o = o->ip_next)
-            if (memcmp(o->ip, c->ip, sizeof c->ip) == 0 && ++n >= s->cfg.max_conns_per_ip)
-                return false;
+            n += memcmp(o->ip, c->ip, sizeof c->ip) == 0;
+    if (s->cfg.max_conns_per_ip > 0 && n >= s->cfg.max_conns_per_ip && !evict(s, c))
+        return false;
     c->ip_next = *bucket;
     c->ip_at = bucket;
     if (c->ip_next)
@@ -436,7 +463,7 @@ static void add_conn(struct http_server *s, int fd, const struct sockaddr_storag
 {
     struct http_conn *c = NULL;
 
-    if (atomic_load(&s->n_conns) < s->cfg.max_conns)
+    if (atomic_load(&s->n_conns) < s->cfg.max_conns || evict(s, NULL))
         c = calloc(1, sizeof *c);
     if (!c) {
         (void)close(fd);

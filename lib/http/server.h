@@ -29,11 +29,13 @@ struct http_config {
     unsigned max_threads;      /* handlers at once; above it 503 with Retry-After: 1 */
     unsigned reserved_threads; /* of those, kept for requests that is_urgent says are (health,
                                   kill); 0 = none */
-    unsigned max_conns;        /* connections at once; above it accept and close */
-    unsigned max_conns_per_ip; /* 0 = no limit of its own */
-    uint64_t head_timeout_ns;  /* from the first byte of a head to its last */
-    uint64_t idle_timeout_ns;  /* keep-alive without a byte */
-    uint64_t io_timeout_ns;    /* a blocking read or write that makes no progress */
+    unsigned max_conns; /* connections at once; above it the longest idle one is closed for the
+                                  new one, which itself is closed if all are at work */
+    unsigned
+        max_conns_per_ip; /* the same for one address (a /64 of IPv6); 0 = no limit of its own */
+    uint64_t head_timeout_ns; /* from the first byte of a head to its last */
+    uint64_t idle_timeout_ns; /* keep-alive without a byte */
+    uint64_t io_timeout_ns;   /* a blocking read or write that makes no progress */
     uint64_t thread_idle_ns; /* a pool thread without work ends after this (keeps an idle server
                                 small) */
     uint64_t

@@ -21,7 +21,9 @@ enum monitor_type {
     MONITOR_THAW,
     MONITOR_STATS,        /* answer: stats */
     MONITOR_SET_DEADLINE, /* deadline_ns, CLOCK_BOOTTIME; 0 = now */
-    MONITOR_KILL          /* answered, then the sandbox ends with CAUSE_KILLED */
+    MONITOR_KILL,         /* answered, then the sandbox ends with CAUSE_KILLED */
+    MONITOR_WATCH /* answered when the sandbox ends: port is enum sandbox_cause. One watcher at a
+                             time; a later one takes its place */
 };
 
 struct monitor_stats {

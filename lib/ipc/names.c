@@ -57,3 +57,8 @@ const char *sandbox_cause_text(enum sandbox_cause cause)
 {
     return cause < ARRAY_LEN(cause_text) && cause_text[cause] ? cause_text[cause] : "unknown";
 }
+
+bool sandbox_cause_is_normal(enum sandbox_cause cause)
+{
+    return cause == CAUSE_KILLED || cause == CAUSE_TIMEOUT || cause == CAUSE_AGENT_EXIT;
+}

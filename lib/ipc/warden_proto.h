@@ -11,6 +11,8 @@
  * Times are CLOCK_BOOTTIME nanoseconds. Every request is answered once, with its request_id;
  * WARDEN_EXITED comes unasked. */
 #pragma once
+#include <stdbool.h>
+
 #include "ipc/ids.h"
 
 #define WARDEN_VERSION       1u
@@ -87,6 +89,8 @@ enum sandbox_cause {
     CAUSE_MAX
 };
 const char *sandbox_cause_text(enum sandbox_cause cause); /* "timeout"; never NULL */
+/* Is it an end that somebody asked for or that the sandbox came to by itself? An operator looks at the others. */
+bool sandbox_cause_is_normal(enum sandbox_cause cause);
 
 struct warden_msg {
     uint32_t type;       /* enum warden_type */

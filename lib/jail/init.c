@@ -291,9 +291,9 @@ static int limit(const struct jail_init *in)
     const struct {
         int resource;
         uint64_t value;
-    } limits[] = { { RLIMIT_CORE, 0 },          { RLIMIT_NOFILE, 65536 },
-                   { RLIMIT_NPROC, in->pids },  { RLIMIT_MEMLOCK, 64u << 20 },
-                   { RLIMIT_MSGQUEUE, 819200 }, { RLIMIT_SIGPENDING, 4096 } };
+    } limits[] = { { RLIMIT_CORE, TASK_NO_CORE }, { RLIMIT_NOFILE, 65536 },
+                   { RLIMIT_NPROC, in->pids },    { RLIMIT_MEMLOCK, 64u << 20 },
+                   { RLIMIT_MSGQUEUE, 819200 },   { RLIMIT_SIGPENDING, 4096 } };
 
     for (size_t i = 0; i < ARRAY_LEN(limits); i++)
         if (task_limit(limits[i].resource, limits[i].value, &e) < 0)

@@ -17,6 +17,7 @@
 #include "sys/task.h"
 
 #define CPU_PERIOD_US 100000u
+#define SOCKET_SHARE  4u /* of the memory limit, on v1 in addition to it */
 
 static const char *const v1_name[CGROUP_V1_N] = { "memory", "cpu", "cpuacct", "pids",
                                                   "freezer" };
@@ -201,6 +202,8 @@ static int limit_v1(const struct cgroup_host *h, enum cgroup_v1 which, int dir_f
         { "memory.memsw.limit_in_bytes", l->memory_bytes,
           false }, /* absent without swap accounting */
         { "memory.swappiness", 0, false },
+        /* v1 counts what TCP and UDP keep in flight beside the rest, and only once that has a limit. */
+        { "memory.kmem.tcp.limit_in_bytes", l->memory_bytes / SOCKET_SHARE, true },
         { "memory.soft_limit_in_bytes", l->memory_low_bytes, false },
     };
     const struct setting cpu[] = {

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -268,8 +269,12 @@ static void block_mknod(struct filter *f, uint32_t call, unsigned mode_arg)
     patch_ja(f, at);
 }
 
+/* 0 is the type's own. Others (MPTCP, SCTP, UDP-Lite, L2TP, SMC) are seldom used code, and asking for them can load modules. */
+static const uint32_t inet_protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP,
+                                           IPPROTO_ICMPV6 };
+
 /* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which
- * getifaddrs uses. The family and the protocol of a netlink socket are ints. */
+ * getifaddrs uses. Family, type and protocol are ints. */
 static void block_socket(struct filter *f, bool inet_stream_only)
 {
     unsigned short at = begin_block(f, SYS_socket);
@@ -285,10 +290,15 @@ static void block_socket(struct filter *f, bool inet_stream_only)
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK);
     emit_load_arg(f, 2);
     emit_ret_if(f, NETLINK_ROUTE, ALLOW);
-    emit(f, BPF_JMP | BPF_JA, 0, 0, 9); /* to the last return */
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 11 + ARRAY_LEN(inet_protocols)); /* to the last return */
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
-    emit(f, BPF_JMP | BPF_JA, 0, 0, 6); /* to the last return */
+    emit(f, BPF_JMP | BPF_JA, 0, 0, 8 + ARRAY_LEN(inet_protocols)); /* to the last return */
+    emit_load_arg(f, 2);
+    for (size_t i = 0; i < ARRAY_LEN(inet_protocols); i++)
+        emit(f, BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(ARRAY_LEN(inet_protocols) - i), 0,
+             inet_protocols[i]);
+    emit_ret(f, DENY);
     emit_load_arg(f, 1);
     emit(f, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf); /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
     emit_ret_if(f, SOCK_STREAM, ALLOW);

@@ -24,6 +24,9 @@ int task_set_caps(uint64_t caps, struct err *e);
  * proves it. The kernel clears the effective capabilities when uid 0 is given up. */
 int task_set_ids(uid_t uid, gid_t gid, struct err *e);
 int task_no_new_privs(struct err *e);
+/* RLIMIT_CORE: 0 forbids the file, but a core_pattern that is a pipe would still start its program as root on the host; 1 forbids
+ * both (core(5); fs/coredump.c). */
+#define TASK_NO_CORE 1u
 /* Soft and hard limit of one resource, never above the present hard limit. */
 int task_limit(int resource, uint64_t value, struct err *e);
 

@@ -15,6 +15,7 @@ struct app {
     struct config config;
     uint64_t start_real_ns, start_mono_ns;
     int templates_fd;
+    int lock_fd; /* of the data base, held until the process ends */
     struct registry *registry;
     struct fleet *fleet;
     struct warden *warden;

@@ -18,6 +18,9 @@ const char config_usage[] =
     "  --run DIR              DIR/warden.sock is connected to\n"
     "  --listen ADDRESS:PORT  where clients connect (default 127.0.0.1:7070; port 0: any free "
     "one, see the log)\n"
+    "  --listen-fd FD         serve on this listening socket instead of opening one "
+    "('firebreak "
+    "up' keeps it across restarts)\n"
     "  --uid UID              user to become when started as root (default 65532)\n"
     "  --bootstrap-key-fd FD  a line with the API key to accept; only its SHA-256 is stored\n"
     "  --host NAME            a name under which clients reach this server, for routing by "
@@ -151,6 +154,16 @@ static int take_conns(struct config *c, const char *value)
     return take_u32(value, 1, 65536, &c->conns_per_sandbox);
 }
 
+static int take_listen_fd(struct config *c, const char *value)
+{
+    uint32_t fd;
+    int rc = take_u32(value, 3, 1023, &fd);
+
+    if (rc == 0)
+        c->listen_fd = (int)fd;
+    return rc;
+}
+
 static int take_log_level(struct config *c, const char *value)
 {
     static const char *const name[] = { "error", "warn", "info", "debug" };
@@ -167,6 +180,7 @@ static const struct flag flags[] = {
     { "--state", "an absolute path", take_state },
     { "--run", "an absolute path", take_run },
     { "--listen", "ADDRESS:PORT, such as 127.0.0.1:7070 or [::1]:7070", take_listen },
+    { "--listen-fd", "the number of a listening socket, from 3 on", take_listen_fd },
     { "--uid", "a uid from 1 on", take_uid },
     { "--bootstrap-key-fd", "the number of an open descriptor", take_key_fd },
     { "--host", "a name in lower case, at most 4 times", take_host },
@@ -198,6 +212,7 @@ enum config_result config_parse(struct config *c, int argc, char **argv, struct 
                           .port = 7070,
                           .uid = 65532,
                           .key_fd = -1,
+                          .listen_fd = -1,
                           .max_sandboxes = WARDEN_MAX_SANDBOXES,
                           .max_timeout_s = 86400,
                           .pids = 1024,

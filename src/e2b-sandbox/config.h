@@ -15,8 +15,9 @@ struct config {
     uint16_t port;      /* 0: any free one */
     const char *domain; /* told to clients, or NULL */
     struct routing_hosts hosts;
-    uid_t uid;  /* to become when started as root */
-    int key_fd; /* with the bootstrap key, or -1 */
+    uid_t uid;     /* to become when started as root */
+    int key_fd;    /* with the bootstrap key, or -1 */
+    int listen_fd; /* a listening socket to serve on, or -1 */
     uint32_t max_sandboxes, max_timeout_s, pids, conns_per_sandbox;
     enum log_level log_level;
 };

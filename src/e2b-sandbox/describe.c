@@ -86,8 +86,8 @@ static void report_isolation(struct app *a, struct sandbox *s, struct buf *out)
     struct monitor_stats stats;
     struct isolation facts;
 
-    buf_add_cstr(out, "{\"kind\":\"jail\",\"reason\":\"this server runs jails only: it has no "
-                      "monitor for microVMs\",");
+    buf_add_cstr(out, "{\"kind\":\"jail\",\"reason\":\"microVMs are not part of this "
+                      "version\",");
     if (now.host_uid > 0)
         buf_addf(out, "\"hostUidFirst\":%u,\"hostUidLast\":%u,", now.host_uid,
                  now.host_uid + 65535u);

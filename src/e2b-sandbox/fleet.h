@@ -53,8 +53,10 @@ struct sandbox {
     struct {
         pthread_mutex_t lock;
         pthread_cond_t idle;
-        bool is_busy; /* lock: somebody is calling, and has the rest meanwhile */
-        int fd;       /* -1: not open */
+        bool is_busy;           /* lock: somebody is calling, and has the rest meanwhile */
+        unsigned waiters;       /* lock */
+        uint64_t busy_since_ns; /* lock: monotonic */
+        int fd;                 /* -1: not open */
         uint64_t next_id;
     } monitor;
 };

@@ -28,7 +28,7 @@ static int become(uid_t uid, struct err *e)
 /* Memory holds keys and tokens: no core, and nobody of the same uid may look at it. */
 static int hide_memory(struct err *e)
 {
-    if (task_limit(RLIMIT_CORE, 0, e) < 0)
+    if (task_limit(RLIMIT_CORE, TASK_NO_CORE, e) < 0)
         return -e->code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
         return err_say(e, EPERM, "the process can still be dumped");

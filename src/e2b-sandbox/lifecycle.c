@@ -64,6 +64,16 @@ static void say_start_failed(struct failure *f, const char *step, const char *wh
     say(f, 500, "sandbox_create_failed", "could not start the sandbox: %s: %s", step, why);
 }
 
+/* The image is at fault: which one, and what helps. */
+static void add_advice(struct failure *f, const char *template)
+{
+    size_t n = strlen(f->message);
+
+    (void)snprintf(f->message + n, sizeof f->message - n,
+                   " (template '%.64s': build it again with firebreak template build --force)",
+                   template);
+}
+
 uint32_t lifecycle_max_sandboxes(struct app *a)
 {
     uint32_t theirs = warden_max_sandboxes(a->warden);
@@ -88,8 +98,8 @@ void lifecycle_ended(struct app *a, struct sandbox *s, enum sandbox_cause cause)
     if (!fleet_remove(a->fleet, s))
         return;
     (void)atomic_fetch_add(&a->metrics.ended[cause], 1);
-    log_info("sandbox_ended", "sandbox=%s cause=%s", s->facts.id.text,
-             sandbox_cause_text(cause));
+    log_event(sandbox_cause_is_normal(cause) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "sandbox_ended",
+              "sandbox=%s cause=%s", s->facts.id.text, sandbox_cause_text(cause));
     /* A row that cannot be written now is put right by the reconciler: no such sandbox is listed by the warden. */
     if (registry_set_ended(a->registry, &s->facts.id, sandbox_cause_text(cause),
                            clock_real_ns(), &e) < 0)
@@ -276,6 +286,8 @@ static int spawn(struct app *a, struct sandbox *s, const struct template *t, str
                          m.step < STEP_MAX ? sandbox_step_text((enum sandbox_step)m.step)
                                            : "an unknown step",
                          why_text(m.status));
+        if (m.step == STEP_IMAGE || m.step == STEP_IDMAP_MOUNT)
+            add_advice(f, t->name);
     } else {
         sandbox_set_host(s, &m);
         monitor_take(s, fd_steal(&fd));

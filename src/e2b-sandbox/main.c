@@ -40,10 +40,16 @@ static void handle(struct http_conn *c, void *arg)
         routes_handle(c, a);
 }
 
+/* Only what the API itself answers: a path of the same name behind a sandbox's port is not. */
 static bool is_urgent(const struct http1_head *head, void *arg)
 {
-    (void)arg;
-    return routes_is_urgent(head);
+    const struct app *a = arg;
+    struct routing to;
+
+    if (!routes_is_urgent(head))
+        return false;
+    routing_decide(head, &a->config.hosts, &to);
+    return to.kind == ROUTING_CONTROL;
 }
 
 static void on_done(const struct http1_head *head, unsigned status, uint64_t took_ns, void *arg)
@@ -143,6 +149,7 @@ static int start_server(struct app *a, int listen_fd, struct err *e)
 
     http_config_default(&cfg);
     cfg.reserved_threads = RESERVED_THREADS;
+    cfg.max_conns_per_ip = cfg.max_conns / 4 * 3; /* one address leaves room for others */
     cfg.arg = a;
     cfg.handler = handle;
     cfg.is_urgent = is_urgent;
@@ -164,7 +171,8 @@ static int start(struct app *a, struct err *e)
     if (harden_self(a->config.uid, e) < 0)
         return err_wrap(e, "give up privileges");
     a->templates_fd = template_open_dir(a->config.state_dir, e);
-    if (a->templates_fd < 0 || open_registry(a, e) < 0 || start_workers(a, e) < 0)
+    if (a->templates_fd < 0 || setup_lock(&a->config, &a->lock_fd, e) < 0 ||
+        open_registry(a, e) < 0 || start_workers(a, e) < 0)
         return -e->code;
     if (auth_key_count(a->auth) == 0)
         log_warn("no_api_key", "every request will be refused: start with --bootstrap-key-fd");
@@ -221,6 +229,7 @@ static int run(struct app *a)
 int main(int argc, char **argv)
 {
     struct app a = { .templates_fd = -1,
+                     .lock_fd = -1,
                      .start_real_ns = clock_real_ns(),
                      .start_mono_ns = clock_mono_ns() };
     struct err e = { 0 };

@@ -15,6 +15,11 @@
 #define LOCK_LIMIT_NS                                                                          \
     (5 * NS_PER_S) /* longer than one call: who waits longer meets a monitor that hangs */
 #define OPEN_LIMIT_NS (3 * NS_PER_S)
+#define SLOW_NS       NS_PER_S /* a call that takes so long is not an ordinary one */
+#define WAITERS_SLOW  8u       /* threads that may wait behind a slow call, */
+#define WAITERS_MAX   128u     /* and behind any: the rest of the pool is for other sandboxes */
+#define ENDING_TRIES  4
+#define ENDING_NAP_NS (5 * NS_PER_MS)
 
 /* A monitor that hangs must not take the thread with it. */
 static int set_limits(int fd)
@@ -66,16 +71,27 @@ static int exchange(struct sandbox *s, const struct monitor_msg *ask,
     return -EPROTO;
 }
 
+/* A monitor that is just ending refuses connections, or breaks them, before the warden has heard of it: a moment later it is known
+ * to be gone. */
+static void nap(void)
+{
+    const struct timespec t = { .tv_nsec = ENDING_NAP_NS };
+    (void)nanosleep(&t, NULL);
+}
+
 static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *m, int *fd)
 {
     struct monitor_msg answer = { 0 };
     int rc = 0;
 
-    /* A connection that has been idle may be dead: the second try is on a new one. */
-    for (int tries = 0; tries < 2; tries++) {
-        bool is_new = s->monitor.fd < 0;
-        if (is_new && (rc = open_connection(s, w)) < 0)
-            return rc;
+    /* A connection that has been idle may be dead: the next try is on a new one. */
+    for (int tries = 0; tries < ENDING_TRIES; tries++) {
+        if (s->monitor.fd < 0 && (rc = open_connection(s, w)) < 0) {
+            if (rc != -ENOTCONN || !warden_is_connected(w))
+                return rc;
+            nap();
+            continue;
+        }
         m->version = MONITOR_VERSION;
         m->request_id = ++s->monitor.next_id;
         rc = exchange(s, m, &answer, fd);
@@ -86,25 +102,39 @@ static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *
         drop(s); /* an answer that comes later would be taken for that to another question */
         if (rc == -EAGAIN)
             return -ETIMEDOUT;
-        if (is_new)
-            break;
+        if (tries > 0)
+            nap();
     }
     return -ENOTCONN;
+}
+
+/* Whoever waits has a thread of the pool, and a sandbox can make its own monitor slow. */
+static bool may_wait(const struct sandbox *s, uint64_t now_ns)
+{
+    bool slow = now_ns - s->monitor.busy_since_ns > SLOW_NS;
+    return s->monitor.waiters < (slow ? WAITERS_SLOW : WAITERS_MAX);
 }
 
 /* The connection is for one call at a time. Waiting has an end, so that a monitor that hangs does not collect threads. */
 static bool seize(struct sandbox *s)
 {
-    uint64_t until_ns = clock_mono_ns() + LOCK_LIMIT_NS;
+    uint64_t now_ns = clock_mono_ns(), until_ns = now_ns + LOCK_LIMIT_NS;
     struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
                               .tv_nsec = (long)(until_ns % NS_PER_S) };
     int rc = 0;
 
     (void)pthread_mutex_lock(&s->monitor.lock);
+    if (s->monitor.is_busy && !may_wait(s, now_ns))
+        rc = ETIMEDOUT;
+    s->monitor.waiters++;
     while (s->monitor.is_busy && rc == 0)
         rc = pthread_cond_timedwait(&s->monitor.idle, &s->monitor.lock, &until);
+    s->monitor.waiters--;
     bool seized = !s->monitor.is_busy;
-    s->monitor.is_busy = true;
+    if (seized) {
+        s->monitor.is_busy = true;
+        s->monitor.busy_since_ns = clock_mono_ns();
+    }
     (void)pthread_mutex_unlock(&s->monitor.lock);
     return seized;
 }
@@ -149,6 +179,8 @@ void monitor_take(struct sandbox *s, int fd)
 /* A monitor that has been taken over could hand us anything that blocks or lies about what it is. */
 static bool is_tcp(int fd)
 {
+    const struct linger none = { .l_onoff =
+                                     0 }; /* or closing it could block for as long as it says */
     int domain, type;
     socklen_t n = sizeof domain, k = sizeof type;
 
@@ -156,6 +188,7 @@ static bool is_tcp(int fd)
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &k) < 0)
         return false;
     return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM &&
+           setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) == 0 &&
            fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 

@@ -19,6 +19,7 @@ enum statement {
     SET_ENDED,
     END_UNFINISHED,
     EACH_RUNNING,
+    GET_ENDED,
     PRUNE_OLD,
     PRUNE_MANY,
     COUNT_USE,
@@ -45,6 +46,7 @@ static const char *const sql[STATEMENTS] = {
     [EACH_RUNNING] = "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
                      "internet, metadata, token "
                      "FROM sandboxes WHERE state = 'running'",
+    [GET_ENDED] = "SELECT ended_ns, cause FROM sandboxes WHERE id = ? AND state = 'ended'",
     [PRUNE_OLD] = "DELETE FROM sandboxes WHERE state = 'ended' AND ended_ns < ?",
     [PRUNE_MANY] =
         "DELETE FROM sandboxes WHERE state = 'ended' AND id IN (SELECT id FROM sandboxes "
@@ -366,6 +368,25 @@ int registry_each_running(struct registry *r,
     (void)sqlite3_reset(st); /* repeats the error of step */
     (void)pthread_mutex_unlock(&r->lock);
     return result;
+}
+
+int registry_ended(struct registry *r, struct str id, struct registry_end *out, struct err *e)
+{
+    struct registry_end end = { 0 };
+    sqlite3_stmt *st = begin(r, GET_ENDED);
+
+    (void)sqlite3_bind_text(st, 1, id.p, (int)id.n, SQLITE_STATIC);
+    if (sqlite3_step(st) == SQLITE_ROW) {
+        end.at_ns = column_u64(st, 0);
+        (void)str_copy(str_from(column_text(st, 1)), end.cause,
+                       sizeof end.cause); /* a longer one is not ours */
+    }
+    if (finish(r, st, "look for an ended sandbox", e) < 0)
+        return -e->code;
+    if (end.at_ns == 0)
+        return err_say(e, ENOENT, "no such sandbox has ended lately");
+    *out = end;
+    return 0;
 }
 
 int registry_prune(struct registry *r, uint64_t now_ns, struct err *e)

@@ -55,6 +55,12 @@ struct registry_row {
 int registry_each_running(struct registry *r,
                           void (*fn)(const struct registry_row *row, void *arg), void *arg,
                           struct err *e);
+/* When and why one ended that is still remembered; -ENOENT otherwise. */
+struct registry_end {
+    uint64_t at_ns; /* since 1970 */
+    char cause[32]; /* a word of enum sandbox_cause */
+};
+int registry_ended(struct registry *r, struct str id, struct registry_end *out, struct err *e);
 /* Forgets ended rows beyond the limits above. */
 int registry_prune(struct registry *r, uint64_t now_ns, struct err *e);
 

@@ -46,6 +46,21 @@ static bool read_body(struct request *r, struct buf *body)
     return false;
 }
 
+/* Whoever holds a key may know how one ended that he asks for. */
+static void add_end(struct app *a, struct str id, struct failure *f)
+{
+    char when[CLOCK_TEXT_MAX];
+    struct registry_end end;
+    size_t n = strlen(f->message);
+    struct err ignored;
+
+    if (id.n > SANDBOX_ID_LEN || registry_ended(a->registry, id, &end, &ignored) < 0)
+        return;
+    clock_format_rfc3339(end.at_ns, 0, when);
+    (void)snprintf(f->message + n, sizeof f->message - n, ": it ended at %s (%s)", when,
+                   end.cause);
+}
+
 /* The running sandbox that the path names, {id} or {id}-{clientID}; or NULL after an answer. Returns a reference. */
 static struct sandbox *find_sandbox(struct request *r)
 {
@@ -56,6 +71,7 @@ static struct sandbox *find_sandbox(struct request *r)
     struct sandbox *s = fleet_find(r->a->fleet, id);
     if (!s) {
         failure_not_found(&f, r->param[0]);
+        add_end(r->a, id, &f);
         answer_failure(r, &f);
     }
     return s;

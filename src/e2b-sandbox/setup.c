@@ -3,9 +3,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -57,7 +59,7 @@ static socklen_t make_address(const struct config *c, union address *a)
     return sizeof a->v6;
 }
 
-int setup_listener(const struct config *c, int *listen_fd, uint16_t *port, struct err *e)
+static int open_listener(const struct config *c, struct err *e)
 {
     union address a;
     socklen_t n = make_address(c, &a);
@@ -65,8 +67,34 @@ int setup_listener(const struct config *c, int *listen_fd, uint16_t *port, struc
     int one = 1;
 
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(fd, &a.any, n) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, &a.any, &n) < 0)
+        bind(fd, &a.any, n) < 0 || listen(fd, BACKLOG) < 0)
         return err_set(e, errno, "listen on %s port %u", c->address, c->port);
+    return fd_steal(&fd);
+}
+
+/* One that we were given: listening, and ours alone from now on. */
+static int take_listener(int fd, struct err *e)
+{
+    int listening = 0;
+    socklen_t n = sizeof listening;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 || !listening ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return err_say(e, EINVAL, "--listen-fd %d is not a listening socket", fd);
+    return fd;
+}
+
+int setup_listener(const struct config *c, int *listen_fd, uint16_t *port, struct err *e)
+{
+    union address a = { 0 };
+    socklen_t n = sizeof a;
+    AUTO_CLOSE int fd =
+        c->listen_fd >= 0 ? take_listener(c->listen_fd, e) : open_listener(c, e);
+
+    if (fd < 0)
+        return fd;
+    if (getsockname(fd, &a.any, &n) < 0)
+        return err_set(e, errno, "look at the listening socket");
     *port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
     *listen_fd = fd_steal(&fd);
     return 0;
@@ -82,6 +110,25 @@ int setup_db_dir(const struct config *c, struct err *e)
         return errno == EEXIST ? 0 : err_set(e, errno, "make '%s'", path);
     if (geteuid() == 0 && lchown(path, c->uid, c->uid) < 0)
         return err_set(e, errno, "give '%s' to uid %u", path, c->uid);
+    return 0;
+}
+
+int setup_lock(const struct config *c, int *lock_fd, struct err *e)
+{
+    char path[512];
+
+    (void)snprintf(
+        path, sizeof path, "%s/db/lock",
+        c->state_dir); /* shorter than what setup_db_dir found short enough, but for 2 bytes */
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set(e, errno, "open '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return err_say(e, EBUSY,
+                       "another instance keeps its sandboxes in '%s': give each instance a "
+                       "--state of its own",
+                       c->state_dir);
+    *lock_fd = fd_steal(&fd);
     return 0;
 }
 

@@ -180,6 +180,8 @@ static int fail_write(struct upload *u, int code)
 {
     if (u->made) /* part of a file that nobody had before is of no use, and takes the space that is missing */
         (void)unlink(u->target);
+    if (u->fd >= 0) /* and it is free before the client hears of it */
+        (void)close(fd_steal(&u->fd));
     files_fail(u->conn, code, u->target);
     return -1;
 }

@@ -18,13 +18,13 @@
 #define AGENT_PORT "49983"
 #define PAGES_MAX  1000u
 
-static int url_open(struct api_url *u, const char *text, struct err *e)
+static int url_open(struct api_url *u, const char *text, const char *source, struct err *e)
 {
     if (snprintf(u->text, sizeof u->text, "%s", text) >= (int)sizeof u->text)
-        return err_say(e, EINVAL, "the API URL is too long");
+        return err_say(e, EINVAL, "%s is too long for a URL", source);
     int rc = http_client_parse_url(text, u->host, &u->port, u->prefix, e);
     if (rc < 0)
-        return err_wrap(e, "API URL '%.200s'", text);
+        return err_wrap(e, "%s '%.200s'", source, text);
     bool v6 = strchr(u->host, ':') != NULL;
     (void)snprintf(u->host_header, sizeof u->host_header, "%s%s%s:%u", v6 ? "[" : "", u->host,
                    v6 ? "]" : "", u->port);
@@ -55,9 +55,9 @@ static int key_open(struct api *a, const struct place *p, struct err *e)
     } else {
         int rc = read_line(p->state, "api.key", a->key, sizeof a->key);
         if (rc < 0)
-            return err_set(e, rc == -EACCES ? EACCES : ENOKEY,
-                           "no API key: E2B_API_KEY is not set, and %s/api.key cannot be read",
-                           p->state);
+            return err_say(e, rc == -ENOENT ? ENOKEY : EACCES,
+                           "no API key: E2B_API_KEY is not set, and %s/api.key %s", p->state,
+                           rc == -ENOENT ? "does not exist" : "cannot be read");
     }
     /* It becomes a header line. */
     for (const char *c = a->key; *c; c++)
@@ -72,14 +72,18 @@ int api_open(struct api *a, const struct place *p, struct err *e)
     const char *url = getenv("E2B_API_URL"), *data = getenv("E2B_SANDBOX_URL");
 
     *a = (struct api){ 0 };
+    const char *source = "E2B_API_URL";
+
     if (!url || !*url) {
+        source = "the API's address";
         if (read_line(p->run, "api.url", text, sizeof text) < 0)
             (void)snprintf(text, sizeof text, "http://%s", p->listen);
         url = text;
     }
-    int rc = url_open(&a->control, url, e);
+    int rc = url_open(&a->control, url, source, e);
     if (rc == 0)
-        rc = url_open(&a->data, data && *data ? data : url, e);
+        rc = url_open(&a->data, data && *data ? data : url,
+                      data && *data ? "E2B_SANDBOX_URL" : source, e);
     return rc == 0 ? key_open(a, p, e) : rc;
 }
 
@@ -101,8 +105,15 @@ const char *api_hint(const struct err *e)
     case EHOSTUNREACH:
     case ENETUNREACH:
         return "is it running? start it with: sudo firebreak up   (or set E2B_API_URL)";
-    case EACCES:
+    case EKEYREJECTED:
+        return getenv("E2B_API_KEY") ? "E2B_API_KEY is set, but this server does not know that "
+                                       "key: unset it, or set the server's"
+                                     : "the server has been started with another key than that "
+                                       "in its state directory";
     case ENOKEY:
+        return "has this instance ever been up? start it with: sudo firebreak up   (or set "
+               "E2B_API_KEY)";
+    case EACCES:
         return "set E2B_API_KEY, or run this as root on the machine where 'firebreak up' runs";
     default:
         return NULL;
@@ -175,7 +186,10 @@ int api_call(const struct api *a, const char *method, const char *target, const 
 static int say_status(unsigned status, const json_t *json, const char *what, struct err *e)
 {
     const char *message = json_string_value(json_object_get(json, "message"));
-    int code = status == 401 || status == 403 ? EACCES : status == 404 ? ENOENT : EPROTO;
+    int code = status == 401   ? EKEYREJECTED
+               : status == 403 ? EACCES
+               : status == 404 ? ENOENT
+                               : EPROTO;
 
     if (message)
         return err_say(e, code, "%s: %.160s (HTTP %u)", what, message, status);

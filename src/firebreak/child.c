@@ -16,9 +16,30 @@
 #define BACKOFF_FIRST_NS (200 * NS_PER_MS)
 #define BACKOFF_MAX_NS   (10 * NS_PER_S)
 #define HEALTHY_NS       (60 * NS_PER_S)
-#define PASSED_FD        3
+#define FIRST_PASSED_FD  3
+#define LIFTED_FD        16 /* out of the way of the numbers that they get */
 
 /* In the child, between fork and exec: async-signal-safe calls only. */
+
+/* Returns how many there are now at 3, 4, ..., or -1. */
+static int pass_fds(const struct child *c)
+{
+    int lifted[CHILD_FDS_MAX], n = 0;
+
+    while (n < (int)CHILD_FDS_MAX && c->pass_fd[n] >= 0) {
+        (void)lseek(c->pass_fd[n], 0,
+                    SEEK_SET); /* a file that the child before this one has read */
+        lifted[n] = fcntl(c->pass_fd[n], F_DUPFD, LIFTED_FD);
+        if (lifted[n] < 0)
+            return -1;
+        n++;
+    }
+    for (int i = 0; i < n; i++)
+        if (dup2(lifted[i], FIRST_PASSED_FD + i) < 0)
+            return -1;
+    return n;
+}
+
 static _Noreturn void become(const struct child *c, pid_t parent)
 {
     char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", lang[] = "LANG=C.UTF-8";
@@ -36,13 +57,8 @@ static _Noreturn void become(const struct child *c, pid_t parent)
     if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(c->log_fd, STDOUT_FILENO) < 0 ||
         dup2(c->log_fd, STDERR_FILENO) < 0)
         _exit(126);
-    if (c->pass_fd >= 0)
-        (void)lseek(c->pass_fd, 0, SEEK_SET); /* the child before this one has read it */
-    if (c->pass_fd == PASSED_FD)
-        (void)fcntl(PASSED_FD, F_SETFD, 0);
-    else if (c->pass_fd >= 0 && dup2(c->pass_fd, PASSED_FD) < 0)
-        _exit(126);
-    if (close_range(c->pass_fd >= 0 ? PASSED_FD + 1 : PASSED_FD, ~0U, 0) < 0)
+    int n = pass_fds(c);
+    if (n < 0 || close_range((unsigned)(FIRST_PASSED_FD + n), ~0U, 0) < 0)
         _exit(126);
     (void)execve(c->argv[0], c->argv, environment);
     _exit(127);

@@ -8,14 +8,16 @@
 
 #include "base/err.h"
 
-#define CHILD_ARGS_MAX 32u
+#define CHILD_ARGS_MAX 48u
+#define CHILD_FDS_MAX  3u
 
 struct child {
     const char *name;  /* for messages */
     char *const *argv; /* argv[0] is the path, borrowed, NULL at the end */
     int log_fd;        /* where its stderr and stdout go, borrowed */
-    int pass_fd;       /* handed over as descriptor 3, borrowed; -1: none */
-    pid_t pid;         /* 0 while it does not run */
+    int pass_fd
+        [CHILD_FDS_MAX]; /* handed over as descriptors 3, 4, ..., borrowed; -1 ends the list */
+    pid_t pid;           /* 0 while it does not run */
     uint64_t started_ns;
     uint64_t restart_ns; /* when to start it again; 0: not due */
     uint64_t backoff_ns; /* how long to wait the next time */

@@ -378,7 +378,8 @@ static int run_it(struct run *r)
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
     int rc = create_sandbox(r, &e);
     if (rc < 0)
-        return cli_fail(&e, api_hint(&e));
+        return cli_fail(&e, rc == -ENOENT ? "firebreak template ls lists those that there are"
+                                          : api_hint(&e));
 
     if (r->file) {
         path_inside(r, &path);
@@ -399,8 +400,9 @@ static int run_it(struct run *r)
                       killed == 0 ? "killed" : "not killed: it ends by its own time-out");
     } else if (rc == -ETIMEDOUT) {
         r->status = STATUS_TIMED_OUT;
-        (void)fprintf(stderr, "firebreak: the program was ended after %llu s (--timeout)\n",
+        (void)err_say(&e, ETIMEDOUT, "the program was ended after %llu s (--timeout)",
                       (unsigned long long)r->timeout_s);
+        (void)fprintf(stderr, "firebreak: %s\n", e.text);
     } else if (rc == -EPIPE) {
         r->status = 128 + SIGPIPE; /* our reader has gone: say nothing, as a filter does */
     } else if (rc < 0) {
@@ -431,6 +433,23 @@ static int choose_lang(struct run *r, const char *name)
                                      "cannot tell the language of '%s': add --lang python, "
                                      "javascript or bash",
                                      r->file);
+}
+
+static int read_and_run(struct run *r, const char *lang, const struct place *place)
+{
+    static const char no_file[] =
+        "name a program file, give its text with -c CODE, or '-' for standard input";
+    struct err e;
+    int rc = r->file ? read_program(r, &e) : 0;
+
+    if (rc < 0)
+        return cli_fail(&e, rc == -ENOENT || rc == -EISDIR ? no_file : NULL);
+    rc = choose_lang(r, lang);
+    if (rc != 0)
+        return rc;
+    rc = api_open(&r->api, place, &e) < 0 ? cli_fail(&e, api_hint(&e)) : run_it(r);
+    api_close(&r->api);
+    return rc;
 }
 
 static int run_run(int argc, char **argv)
@@ -485,13 +504,7 @@ static int run_run(int argc, char **argv)
     if (place_resolve(&place, &e) < 0)
         return cli_usage_error(&cmd_run, "%s", e.text);
 
-    int rc = r.file ? read_program(&r, &e) : 0;
-    if (rc < 0) {
-        rc = cli_fail(&e, NULL);
-    } else if ((rc = choose_lang(&r, lang)) == 0) {
-        rc = api_open(&r.api, &place, &e) < 0 ? cli_fail(&e, api_hint(&e)) : run_it(&r);
-        api_close(&r.api);
-    }
+    int rc = read_and_run(&r, lang, &place);
     buf_fini(&r.program);
     buf_fini(&r.out);
     buf_fini(&r.err);

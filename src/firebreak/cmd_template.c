@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -14,7 +15,7 @@
 #include "firebreak/cli.h"
 #include "firebreak/programs.h"
 
-#define BUILD_ARGS_MAX 32
+#define BUILD_ARGS_MAX 256
 #define METADATA_MAX   32768u
 
 static void print_row(const char *name, const char *digest, long long bytes,
@@ -31,11 +32,22 @@ static const char *text_of(const json_t *j, const char *field)
 }
 
 /* The templates of this machine, read from STATE/templates: works without a running instance. */
+/* Is the image that the metadata names there, and whole? */
+static bool image_is_there(const char *dir, const json_t *j)
+{
+    char path[PLACE_PATH_MAX + 300];
+    struct stat st;
+
+    (void)snprintf(path, sizeof path, "%s/%.64s.erofs", dir, text_of(j, "digest"));
+    return stat(path, &st) == 0 &&
+           st.st_size == (off_t)json_integer_value(json_object_get(j, "bytes"));
+}
+
 static int list_local(const struct place *p, struct err *e)
 {
     char dir[PLACE_PATH_MAX + 16], path[PLACE_PATH_MAX + 300];
     char text[METADATA_MAX + 1];
-    unsigned n = 0;
+    unsigned n = 0, bad_ones = 0;
 
     (void)snprintf(dir, sizeof dir, "%s/templates", p->state);
     DIR *d = opendir(dir);
@@ -52,7 +64,14 @@ static int list_local(const struct place *p, struct err *e)
         if (!j) {
             (void)fprintf(stderr, "firebreak: '%s' cannot be read: %s\n", path,
                           got < 0 ? strerror((int)-got) : bad.text);
+            bad_ones++;
             continue;
+        }
+        if (!image_is_there(dir, j)) {
+            (void)fprintf(stderr,
+                          "firebreak: template '%s': its image is missing or cut short\n",
+                          text_of(j, "name"));
+            bad_ones++;
         }
         if (n++ == 0)
             (void)printf("%-24s%-16s%-12s%s\n", "NAME", "DIGEST", "MIB", "CREATED");
@@ -62,9 +81,11 @@ static int list_local(const struct place *p, struct err *e)
     }
     if (d)
         (void)closedir(d);
-    if (n == 0)
+    if (n == 0 && bad_ones == 0)
         (void)printf("no template in %s; build one with: sudo firebreak template build\n", dir);
-    return 0;
+    return bad_ones == 0
+               ? 0
+               : err_say(e, EILSEQ, "%u of the templates in %s cannot be used", bad_ones, dir);
 }
 
 static int list_remote(const struct api *api, struct err *e)
@@ -119,6 +140,10 @@ static int list_run(int argc, char **argv)
     } else {
         rc = list_local(&place, &e);
     }
+    (void)fflush(stdout);
+    if (rc == -EILSEQ)
+        return cli_fail(&e,
+                        "build them again: sudo firebreak template build --force --name NAME");
     return rc < 0 ? cli_fail(&e, api_hint(&e)) : cli_finish_stdout(CLI_OK);
 }
 
@@ -173,12 +198,14 @@ static int template_run(int argc, char **argv)
 const struct cli_command cmd_template = {
     .name = "template",
     .summary = "List templates, or build one from Debian packages",
-    .usage = "ls | build [--name NAME] [--mirror URL] [--suite CODENAME] [--force]",
+    .usage = "ls | build [--name NAME] [--package PACKAGE]... [--mirror URL] [--suite "
+             "CODENAME] [--force]",
     .help = "  ls                what there is: of the API at E2B_API_URL if that is set, else "
             "of STATE/templates\n"
             "  build             as root; a build whose inputs did not change is skipped, "
             "unless --force\n"
             "    --name NAME     its name (default: base)\n"
+            "    --package P     a Debian package besides the usual ones (repeat it for more)\n"
             "    --mirror URL    take packages from there instead of the host's apt sources\n"
             "    --suite NAME    the release to install (default: the host's)\n" PLACE_HELP,
     .run = template_run,

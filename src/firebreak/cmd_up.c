@@ -33,9 +33,12 @@
 #define UID_BASE_DEFAULT  268435456u
 #define MAX_SANDBOXES     512u /* rows of the warden's table */
 #define READY_LIMIT_NS    (20 * NS_PER_S)
+#define ASK_LIMIT_NS      (500 * NS_PER_MS)
 #define STOP_LIMIT_NS     (10 * NS_PER_S)
 #define STOP_ALL_LIMIT_NS (60 * NS_PER_S)
 #define POLL_MS           20
+#define LISTEN_BACKLOG    1024
+#define EXTRA_MAX         18u /* words of options that are handed on, and NULL */
 
 struct up {
     struct place place;
@@ -47,10 +50,13 @@ struct up {
     char url[256];
     char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
     char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX];
-    char uid_text[16], base_text[16], max_text[16], fd_text[8];
+    char uid_text[16], base_text[16], max_text[16];
     char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX];
+    char *extra
+        [EXTRA_MAX]; /* options of the API's, handed on with their values; NULL after the last */
+    size_t n_extra;
     struct child warden, api;
-    int lock_fd, signal_fd, key_fd, warden_log_fd, api_log_fd;
+    int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd;
     char key[API_KEY_TEXT_MAX];
     int stop_signal;
 };
@@ -107,8 +113,9 @@ static int parse_listen(struct up *u, struct err *e)
     return 0;
 }
 
-/* Proves that the address can be listened on. Port 0 becomes one that is free just now. */
-static int probe_listen(struct up *u, struct err *e)
+/* The listening socket is ours and every API that we start gets it: nobody else can take the port while one is not there, and
+ * clients that come meanwhile wait. Port 0 becomes one that is free. */
+static int open_listener(struct up *u, struct err *e)
 {
     union {
         struct sockaddr any;
@@ -123,9 +130,10 @@ static int probe_listen(struct up *u, struct err *e)
     at.v4.sin_port = htons((uint16_t)u->port); /* where IPv6 has it, too */
     (void)inet_pton(at.any.sa_family, u->host,
                     v6 ? (void *)&at.v6.sin6_addr : (void *)&at.v4.sin_addr);
-    AUTO_CLOSE int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    AUTO_CLOSE int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(fd, &at.any, n) < 0 || listen(fd, 1) < 0 || getsockname(fd, &at.any, &n) < 0)
+        bind(fd, &at.any, n) < 0 || listen(fd, LISTEN_BACKLOG) < 0 ||
+        getsockname(fd, &at.any, &n) < 0)
         return err_set(e, errno, "listen on %s", u->place.listen);
     u->port = ntohs(at.v4.sin_port);
     (void)snprintf(u->place.listen, sizeof u->place.listen, "%s%.48s%s:%u", v6 ? "[" : "",
@@ -135,6 +143,7 @@ static int probe_listen(struct up *u, struct err *e)
         (void)snprintf(u->host, sizeof u->host, "%s", v6 ? "::1" : "127.0.0.1");
     (void)snprintf(u->url, sizeof u->url, "http://%s%s%s:%u", v6 ? "[" : "", u->host,
                    v6 ? "]" : "", u->port);
+    u->listen_fd = fd_steal(&fd);
     return 0;
 }
 
@@ -191,7 +200,6 @@ static void make_command_lines(struct up *u)
     (void)snprintf(u->uid_text, sizeof u->uid_text, "%u", API_UID);
     (void)snprintf(u->base_text, sizeof u->base_text, "%u", (unsigned)u->uid_base);
     (void)snprintf(u->max_text, sizeof u->max_text, "%u", (unsigned)u->max_sandboxes);
-    (void)snprintf(u->fd_text, sizeof u->fd_text, "%d", 3);
     char *const warden[] = { u->warden_path,    arg("--instance"), u->place.instance,
                              arg("--state"),    u->place.state,    arg("--run"),
                              u->place.run,      arg("--api-uid"),  u->uid_text,
@@ -203,17 +211,21 @@ static void make_command_lines(struct up *u)
                           u->place.run,    arg("--listen"),
                           u->place.listen, arg("--uid"),
                           u->uid_text,     arg("--bootstrap-key-fd"),
-                          u->fd_text };
+                          arg("3"),        arg("--listen-fd"),
+                          arg("4") };
     _Static_assert(ARRAY_LEN(warden) + 2 <= CHILD_ARGS_MAX, "room for --stop-all and NULL");
     memcpy(u->warden_argv, warden, sizeof warden);
+    _Static_assert(ARRAY_LEN(api) + EXTRA_MAX <= CHILD_ARGS_MAX,
+                   "room for the options that are handed on");
     memcpy(u->api_argv, api, sizeof api);
+    memcpy(u->api_argv + ARRAY_LEN(api), u->extra, sizeof u->extra);
     u->warden = (struct child){
-        .name = "warden", .argv = u->warden_argv, .log_fd = u->warden_log_fd, .pass_fd = -1
+        .name = "warden", .argv = u->warden_argv, .log_fd = u->warden_log_fd, .pass_fd = { -1 }
     };
     u->api = (struct child){ .name = "e2b-sandbox",
                              .argv = u->api_argv,
                              .log_fd = u->api_log_fd,
-                             .pass_fd = u->key_fd };
+                             .pass_fd = { u->key_fd, u->listen_fd, -1 } };
 }
 
 static int open_signals(struct up *u, struct err *e)
@@ -266,18 +278,19 @@ static bool api_answers(const struct up *u)
     struct http_client c;
     struct err ignored;
     bool ok = false;
-    int fd = http_client_connect(u->host, u->port, NS_PER_S, &ignored);
+    int fd = http_client_connect(u->host, u->port, ASK_LIMIT_NS, &ignored);
 
     if (fd < 0)
         return false;
-    http_client_init(&c, fd, 5 * NS_PER_S);
+    http_client_init(&c, fd, ASK_LIMIT_NS);
     ok = http_client_send(&c, "GET", "/health", u->place.listen, "", STR(""), &ignored) == 0 &&
          http_client_head(&c, false, &ignored) == 0 && c.head.status < 400;
     http_client_fini(&c);
     return ok;
 }
 
-/* Starts one child and waits until it serves. */
+/* Starts one child and waits until it serves. It is asked only while it lives: the listening socket is ours, and would take a
+ * question for one that died. */
 static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct up *u),
                     struct err *e)
 {
@@ -287,11 +300,14 @@ static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct 
 
     if (rc < 0)
         return rc;
-    while (!answers(u)) {
+    for (;;) {
+        bool ended = child_ended(c);
+        if (!ended && answers(u))
+            return 0;
         wait_signal(u, POLL_MS);
         if (u->stop_signal)
             return err_say(e, EINTR, "stopped while %s was starting", c->name);
-        if (child_ended(c)) {
+        if (ended) {
             child_status_text(c->exit_status, status);
             return err_say(e, ECHILD, "%s did not start: %s; its log is %s%s", c->name, status,
                            u->log_dir ? "in " : "above", u->log_dir ? u->log_dir : "");
@@ -300,7 +316,6 @@ static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct 
             return err_say(e, ETIMEDOUT, "%s does not answer after %llu s", c->name,
                            (unsigned long long)(READY_LIMIT_NS / NS_PER_S));
     }
-    return 0;
 }
 
 static void tend(struct child *c)
@@ -369,7 +384,9 @@ static void print_environment(const struct up *u)
         (void)printf("  export E2B_API_KEY=%s\n", u->key);
     else
         (void)printf("  export E2B_API_KEY=$(sudo cat %s/api.key)\n", u->place.state);
-    (void)printf("  export E2B_API_URL=%s\n  export E2B_SANDBOX_URL=%s\n\n", u->url, u->url);
+    (void)printf("  export E2B_API_URL=%s\n  export E2B_SANDBOX_URL=%s\n", u->url, u->url);
+    /* What getHost(port) of the SDKs makes names of: {port}-{id}.localhost is this machine. */
+    (void)printf("  export E2B_DOMAIN=localhost:%u\n\n", u->port);
     (void)fflush(stdout);
 }
 
@@ -434,7 +451,7 @@ static int prepare(struct up *u, struct err *e)
         rc = u->lock_fd < 0 ? u->lock_fd : 0;
     }
     if (rc == 0)
-        rc = probe_listen(u, e);
+        rc = open_listener(u, e);
     if (rc == 0)
         rc = state_dir_api_key(&u->place, u->key, e);
     if (rc == 0)
@@ -473,8 +490,10 @@ static int run_instance(struct up *u)
     int rc = prepare(u, &e);
 
     if (rc < 0) {
-        if (u->lock_fd >= 0)
+        if (u->lock_fd >= 0) {
             state_dir_clean_run(&u->place); /* ours, and nothing runs yet */
+            state_dir_forget_empty(&u->place);
+        }
         return cli_fail(&e, hint(&e));
     }
     make_command_lines(u);
@@ -499,15 +518,35 @@ static int run_instance(struct up *u)
     return status == CLI_OK ? stopped : status;
 }
 
+/* Options that are the API's own: it checks their values. */
+static const char *const handed_on[] = {
+    "--domain", "--host", "--max-timeout", "--pids", "--conns-per-sandbox", "--log-level"
+};
+
+static bool hand_on(struct up *u, int which, char *value)
+{
+    if (u->n_extra + 2 >= EXTRA_MAX)
+        return false;
+    u->extra[u->n_extra++] = arg(handed_on[which]);
+    u->extra[u->n_extra++] = value;
+    return true;
+}
+
 static int up_run(int argc, char **argv)
 {
-    enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE };
+    enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_HANDED_ON };
     static const struct option options[] = {
         { "listen", required_argument, NULL, PLACE_LISTEN },
         { "keep", no_argument, NULL, OPT_KEEP },
         { "max-sandboxes", required_argument, NULL, OPT_MAX },
         { "uid-base", required_argument, NULL, OPT_UID_BASE },
         { "log-dir", required_argument, NULL, OPT_LOG_DIR },
+        { "domain", required_argument, NULL, OPT_HANDED_ON },
+        { "host", required_argument, NULL, OPT_HANDED_ON + 1 },
+        { "max-timeout", required_argument, NULL, OPT_HANDED_ON + 2 },
+        { "pids", required_argument, NULL, OPT_HANDED_ON + 3 },
+        { "conns-per-sandbox", required_argument, NULL, OPT_HANDED_ON + 4 },
+        { "log-level", required_argument, NULL, OPT_HANDED_ON + 5 },
         PLACE_OPTIONS,
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -517,22 +556,30 @@ static int up_run(int argc, char **argv)
     struct err e;
     int o;
 
-    u = (struct up){ .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1 };
+    u = (struct up){
+        .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1, .listen_fd = -1
+    };
     while ((o = cli_next_option(&cmd_up, argc, argv, "", options)) >= 0) {
         if (o == OPT_KEEP)
             u.keep = true;
         else if (o == OPT_LOG_DIR)
             u.log_dir = optarg;
-        else if (o == OPT_MAX &&
-                 num_parse_u64(str_from(optarg), 1, MAX_SANDBOXES, &u.max_sandboxes) < 0)
+        else if (o >= OPT_HANDED_ON && o < OPT_HANDED_ON + (int)ARRAY_LEN(handed_on)) {
+            if (!hand_on(&u, o - OPT_HANDED_ON, optarg))
+                return cli_usage_error(&cmd_up, "too many options for the API: at most %u",
+                                       EXTRA_MAX / 2 - 1);
+        } else if (o == OPT_MAX &&
+                   num_parse_u64(str_from(optarg), 1, MAX_SANDBOXES, &u.max_sandboxes) < 0)
             return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
                                    MAX_SANDBOXES, optarg);
         else if (o == OPT_UID_BASE &&
                  num_parse_u64(str_from(optarg), 65536,
                                UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1), &u.uid_base) < 0)
             return cli_usage_error(
-                &cmd_up, "--uid-base takes the first of the sandboxes' host uids, not '%s'",
-                optarg);
+                &cmd_up,
+                "--uid-base takes the first of the sandboxes' host uids, 65536 to %llu, not "
+                "'%s'",
+                (unsigned long long)(UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1)), optarg);
         else
             (void)place_option(&u.place, o, optarg);
     }
@@ -573,7 +620,10 @@ const struct cli_command cmd_up = {
         "  --keep            leave the sandboxes running at the end; a later 'up' takes "
         "them over\n"
         "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "
-        "standard error\n" PLACE_HELP "\nPrints what a client must export. SIGINT (Ctrl-C) "
+        "standard error\n"
+        "  --domain, --host, --max-timeout, --pids, --conns-per-sandbox, --log-level\n"
+        "                    are handed to the API: see e2b-sandbox(8)\n" PLACE_HELP
+        "\nPrints what a client must export. SIGINT (Ctrl-C) "
         "and SIGTERM stop everything in order.\n",
     .run = up_run,
 };

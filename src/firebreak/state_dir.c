@@ -38,6 +38,21 @@ static int own_dir(const char *path, uid_t owner, mode_t mode, struct err *e)
     return 0;
 }
 
+/* The API is not root: it must be able to walk to what is its own. */
+static int reachable(const char *path, uid_t uid, struct err *e)
+{
+    if (seteuid(uid) < 0)
+        return err_set(e, errno, "become uid %u for a moment", uid);
+    int rc = faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    if (seteuid(0) < 0)
+        abort(); /* cannot happen: the saved uid is 0 */
+    return rc == 0 ? 0
+                   : err_set(e, -rc,
+                             "uid %u, which the API runs as, cannot reach '%s': each directory "
+                             "of the path must let others through (chmod o+x)",
+                             uid, path);
+}
+
 int state_dir_prepare(const struct place *p, uid_t api_uid, struct err *e)
 {
     char path[PLACE_PATH_MAX + 32];
@@ -51,6 +66,10 @@ int state_dir_prepare(const struct place *p, uid_t api_uid, struct err *e)
         rc = own_dir(path, api_uid, 0700, e);
     if (rc == 0)
         rc = own_dir(p->run, 0, 0755, e);
+    if (rc == 0)
+        rc = reachable(path, api_uid, e);
+    if (rc == 0)
+        rc = reachable(p->run, api_uid, e);
     return rc;
 }
 
@@ -200,5 +219,16 @@ void state_dir_clean_run(const struct place *p)
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", p->run, dirs[i]);
         (void)rmdir(path);
+    }
+}
+
+void state_dir_forget_empty(const struct place *p)
+{
+    static const char *const dirs[] = { "templates", "db", "" };
+    char path[PLACE_PATH_MAX + 32];
+
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", p->state, dirs[i]);
+        (void)rmdir(path); /* one that holds something stays */
     }
 }

@@ -18,4 +18,6 @@ int state_dir_lock(const struct place *p, struct err *e);
 int state_dir_write_url(const struct place *p, const char *url, struct err *e);
 void state_dir_remove_url(const struct place *p);
 /* After everything has stopped: takes away what `up` and its children left in RUN, and RUN itself if it is empty then. */
+/* Removes the directories that state_dir_prepare makes, as far as they are empty: after a start that came to nothing. */
+void state_dir_forget_empty(const struct place *p);
 void state_dir_clean_run(const struct place *p);

@@ -237,7 +237,7 @@ int drop_everything(enum sandbox_step *step)
     if ((rc = empty_root()) < 0)
         return rc;
     *step = STEP_MONITOR_DROP;
-    if (task_limit(RLIMIT_CORE, 0, &e) < 0 || task_limit(RLIMIT_NOFILE, 64, &e) < 0)
+    if (task_limit(RLIMIT_CORE, TASK_NO_CORE, &e) < 0 || task_limit(RLIMIT_NOFILE, 64, &e) < 0)
         return -e.code;
     if (task_limit_bounding(0, &e) < 0 || task_set_ids(MONITOR_ID, MONITOR_ID, &e) < 0 ||
         task_set_caps(0, &e) < 0)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/auto.h"
@@ -15,6 +16,12 @@
 #include "jailmon/serve.h"
 
 #define LISTEN_BACKLOG 16
+
+static const char usage[] =
+    "usage: jailmon [--help | --version]\n"
+    "\n"
+    "The monitor of one sandbox. The warden starts it, with descriptors that nobody else has;\n"
+    "by hand it does nothing. See jailmon(8).\n";
 
 static void report(enum jailmon_event event, enum sandbox_step step, int error,
                    enum sandbox_cause cause)
@@ -48,11 +55,12 @@ int main(int argc, char **argv)
     enum sandbox_step step;
     int epoll_fd, timer_fd;
 
-    (void)argv;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return puts("jailmon " FIREBREAK_VERSION) < 0;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return fputs(usage, stdout) < 0;
     if (argc > 1 || fcntl(JAILMON_FD_WARDEN, F_GETFD) < 0) {
-        (void)fprintf(stderr,
-                      "jailmon %s: started by the warden, not by hand; see jailmon(8)\n",
-                      FIREBREAK_VERSION);
+        (void)fputs(usage, stderr);
         return 2;
     }
     log_init("jailmon", LOG_LEVEL_INFO);

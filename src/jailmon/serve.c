@@ -35,6 +35,8 @@ struct server {
     const struct sandbox *sandbox;
     int epoll_fd, timer_fd;
     int client[MAX_CLIENTS];
+    struct monitor_msg watch; /* what client[watcher] asked */
+    size_t watcher;           /* MAX_CLIENTS: nobody */
     unsigned next_victim;
     uint64_t deadline_ns;
     bool frozen;
@@ -225,6 +227,7 @@ static int answer(struct server *v, struct monitor_msg *m)
     case MONITOR_KILL:
         end(v, CAUSE_KILLED);
         return 0;
+    case MONITOR_WATCH: /* on_client */
     default:
         return -EPROTO;
     }
@@ -234,6 +237,8 @@ static void drop_client(struct server *v, size_t i)
 {
     (void)close(v->client[i]); /* also leaves the epoll set */
     v->client[i] = -1;
+    if (v->watcher == i)
+        v->watcher = MAX_CLIENTS;
 }
 
 static void on_client(struct server *v, size_t i)
@@ -245,6 +250,11 @@ static void on_client(struct server *v, size_t i)
         return;
     if (rc < 0 || m.version != MONITOR_VERSION) {
         drop_client(v, i);
+        return;
+    }
+    if (m.type == MONITOR_WATCH) {
+        v->watcher = i;
+        v->watch = m;
         return;
     }
     AUTO_CLOSE int fd = -1;
@@ -274,6 +284,8 @@ static void on_listen(struct server *v)
     if (i == MAX_CLIENTS) { /* an API that died leaves end of file behind; one that did not is
                                replaced */
         i = v->next_victim++ % MAX_CLIENTS;
+        if (i == v->watcher) /* the warden, which has one connection only */
+            i = v->next_victim++ % MAX_CLIENTS;
         drop_client(v, i);
     }
     v->client[i] = fd;
@@ -320,7 +332,9 @@ static void kill_all(struct server *v)
 
 enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd)
 {
-    struct server v = { .sandbox = s, .epoll_fd = epoll_fd, .timer_fd = timer_fd };
+    struct server v = {
+        .sandbox = s, .epoll_fd = epoll_fd, .timer_fd = timer_fd, .watcher = MAX_CLIENTS
+    };
 
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         v.client[i] = -1;
@@ -335,5 +349,11 @@ enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd)
             on_event(&v, ev[i].data.u32);
     }
     kill_all(&v);
+    if (v.watcher < MAX_CLIENTS) {
+        v.watch.status = 0;
+        v.watch.port = v.cause;
+        (void)ipc_send(v.client[v.watcher], &v.watch, sizeof v.watch, NULL,
+                       0); /* or nobody hears it */
+    }
     return v.cause;
 }

@@ -210,7 +210,7 @@ static int harden(const struct app *a, struct err *e)
     uint64_t caps = CAPS | (a->makes_layers ? LAYER_CAPS : 0);
 
     if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 ||
-        task_limit(RLIMIT_CORE, 0, e) < 0)
+        task_limit(RLIMIT_CORE, TASK_NO_CORE, e) < 0)
         return -e->code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return err_set(e, errno, "set process attributes");
@@ -237,17 +237,23 @@ static int start(struct app *a, struct err *e)
     raise_fd_limit();
     if (geteuid() != 0)
         return err_say(e, EPERM, "the warden must be started as root");
-    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || harden(a, e) < 0 ||
-        serve_prepare(a, e) < 0)
+    if (check_uids(&a->opt, e) < 0 || open_everything(a, e) < 0 || claim_uids(a, e) < 0 ||
+        harden(a, e) < 0 || serve_prepare(a, e) < 0)
         return -e->code;
     return 0;
 }
 
 static int run(struct app *a)
 {
+    struct err e = { 0 };
     char parent[64];
 
     table_adopt(a);
+    if (!a->opt.stop_all && claim_check_processes(a, &e) < 0) {
+        (void)fprintf(stderr, "warden: %s\n", e.text);
+        claim_drop(a);
+        return 1;
+    }
     if (a->opt.stop_all)
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
             if (a->slot[i].state == SLOT_RUNNING)
@@ -261,6 +267,7 @@ static int run(struct app *a)
         cgroup_parent(&a->opt, parent);
         cgroup_host_remove(&a->cgroup, parent);
     }
+    claim_drop(a);
     return 0;
 }
 

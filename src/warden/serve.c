@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ipc/ipc.h"
+#include "ipc/monitor_proto.h"
 #include "warden/warden.h"
 
 #define DYING_RETRY_MS 2
@@ -172,8 +173,8 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
         reply_status(a, i, req, -EINVAL);
         return;
     }
-    if (table_find(a, &req->id) || !s || a->stopping) {
-        reply_status(a, i, req, s ? -EEXIST : -EAGAIN);
+    if (!s || a->stopping || table_find(a, &req->id)) {
+        reply_status(a, i, req, !s || a->stopping ? -EAGAIN : -EEXIST);
         return;
     }
     *s = (struct slot){ .state = SLOT_STARTING,
@@ -185,6 +186,7 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
                                  .deadline_ns = req->deadline_ns },
                         .monitor_pidfd = -1,
                         .ctl_fd = -1,
+                        .watch_fd = -1,
                         .since_ns = clock_mono_ns(),
                         .has_spawner = true,
                         .spawner = { i, a->client[i].generation, req->request_id } };
@@ -381,13 +383,16 @@ static void reap_orphans(struct app *a)
     }
 }
 
-/* Why a monitor ended that did not say so itself. */
-static enum sandbox_cause guess_cause(const struct slot *s)
+/* Why a monitor ended: of one of ours the ctl socket has told, of an adopted one its watch does. Who says nothing did not end
+ * in order. */
+static enum sandbox_cause last_words(const struct slot *s)
 {
-    if (!s->adopted)
-        return CAUSE_MONITOR_LOST;
-    bool late = s->rec.deadline_ns > 0 && clock_boot_ns() >= s->rec.deadline_ns;
-    return late ? CAUSE_TIMEOUT : CAUSE_UNKNOWN;
+    struct monitor_msg m;
+
+    if (s->watch_fd >= 0 && ipc_recv(s->watch_fd, &m, sizeof m, NULL, 0, NULL) == 0 &&
+        m.type == MONITOR_WATCH && m.port < CAUSE_MAX)
+        return (enum sandbox_cause)m.port;
+    return CAUSE_MONITOR_LOST;
 }
 
 static void on_monitor_exit(struct app *a, struct slot *s)
@@ -403,7 +408,7 @@ static void on_monitor_exit(struct app *a, struct slot *s)
     s->exited = true;
     if (s->state == SLOT_STARTING)
         fail_start(a, s, STEP_MONITOR_EXEC, ECHILD);
-    slot_kill(a, s, guess_cause(s));
+    slot_kill(a, s, last_words(s));
     reap_orphans(a);
 }
 
@@ -535,7 +540,7 @@ int serve_prepare(struct app *a, struct err *e)
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         a->client[i].fd = -1;
     for (size_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
-        a->slot[i] = (struct slot){ .monitor_pidfd = -1, .ctl_fd = -1 };
+        a->slot[i] = (struct slot){ .monitor_pidfd = -1, .ctl_fd = -1, .watch_fd = -1 };
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (a->epoll_fd < 0)
         return err_set(e, errno, "make an epoll instance");

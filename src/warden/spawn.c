@@ -277,9 +277,12 @@ bool slot_reap(struct app *a, struct slot *s)
         (void)close(s->monitor_pidfd);
     if (s->ctl_fd >= 0)
         (void)close(s->ctl_fd);
-    log_info("sandbox_ended", "sandbox=%s cause=%s", s->rec.id.text,
-             sandbox_cause_text(s->cause));
+    if (s->watch_fd >= 0)
+        (void)close(s->watch_fd);
+    log_event(sandbox_cause_is_normal(s->cause) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+              "sandbox_ended", "sandbox=%s cause=%s", s->rec.id.text,
+              sandbox_cause_text(s->cause));
     serve_tell_exit(a, s);
-    *s = (struct slot){ .monitor_pidfd = -1, .ctl_fd = -1 };
+    *s = (struct slot){ .monitor_pidfd = -1, .ctl_fd = -1, .watch_fd = -1 };
     return true;
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ipc/ipc.h"
+#include "ipc/monitor_proto.h"
 #include "sys/task.h"
 #include "warden/warden.h"
 
@@ -119,6 +120,9 @@ static int adopt_live(struct app *a, struct slot *s)
     struct pollfd p = { fd, POLLIN, 0 };
     if (poll(&p, 1, 0) != 0)
         return -ECONNRESET;
+    const struct monitor_msg watch = { .type = MONITOR_WATCH, .version = MONITOR_VERSION };
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && ipc_send(fd, &watch, sizeof watch, NULL, 0) == 0)
+        s->watch_fd = fd_steal(&fd); /* else its end will have no cause that we know */
     s->adopted = true;
     s->monitor_pid = pid;
     s->monitor_pidfd = fd_steal(&pidfd);
@@ -159,6 +163,7 @@ static void adopt_slot(struct app *a, uint32_t index)
                         .rec = rec,
                         .monitor_pidfd = -1,
                         .ctl_fd = -1,
+                        .watch_fd = -1,
                         .since_ns = clock_mono_ns() };
     rc = adopt_live(a, s);
     if (rc == 0) {

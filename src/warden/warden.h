@@ -54,6 +54,7 @@ struct slot {
     pid_t monitor_pid;
     int monitor_pidfd; /* owned, -1 if none */
     int ctl_fd;        /* to jailmon, owned; -1 when re-adopted */
+    int watch_fd;      /* a MONITOR_WATCH of one that was re-adopted, owned; else -1 */
     bool exited;       /* the monitor is gone */
     bool adopted; /* from an earlier warden: not our child, and it has nobody to report to */
     enum sandbox_cause cause;
@@ -88,6 +89,7 @@ struct app {
     int jailmon_fd;   /* the program to execute */
     int agent_fd;     /* envd */
     int null_fd;
+    int claim_fd; /* held locked */
     struct client client[MAX_CLIENTS];
     struct image image[MAX_IMAGES];
     struct slot slot[WARDEN_MAX_SANDBOXES];
@@ -117,6 +119,11 @@ int image_clone(struct app *a, const struct image_digest *digest,
                 int userns_fd);               /* detached id-mapped mount, or -errno */
 int agent_load(struct app *a, struct err *e); /* after images_prepare: opens agent_fd */
 int agent_clone(struct app *a);               /* detached read-only mount of envd, or -errno */
+
+/* claim.c: who has which host uids on this machine */
+int claim_uids(struct app *a, struct err *e);
+int claim_check_processes(const struct app *a, struct err *e); /* after table_adopt */
+void claim_drop(struct app *a);                                /* at an orderly end */
 
 /* layer.c */
 bool layer_needed(void); /* tmpfs has no user xattrs here */

@@ -93,6 +93,21 @@ claim('kill -9 of the monitor: everything in the sandbox dies with it, and it is
   await neighbour.kill()
 })
 
+claim('a warden that adopted a sandbox still learns why it ended', async () => {
+  const [lost, left] = [await create(), await create()]
+  const old = i.daemon('warden')
+  process.kill(old, 'SIGKILL')
+  await newDaemon('warden', old)
+  await until('the new warden to serve', 20000, () => create().then((s) => s.kill(), () => false))
+  process.kill(monitorPid(lost.sandboxId), 'SIGKILL')
+  await left.commands.run('kill -9 -1; kill -9 1', { user: 'root' }).catch(() => {})
+  await left.kill().catch(() => {})
+  const why = async (s) => (await http('GET', `/sandboxes/${s.sandboxId}`, { url: i.url, headers: { 'X-API-Key': i.key } })).json?.message ?? ''
+  await until('the first to be reported', 5000, async () => /it ended at .*\(monitor_lost\)/.test(await why(lost)))
+  await until('the second to be reported', 5000, async () => /it ended at .*\((killed|agent_exit)\)/.test(await why(left)))
+  assert.match(i.logText(), new RegExp(`level=warn proc=warden event=sandbox_ended sandbox=${lost.sandboxId} cause=monitor_lost`))
+})
+
 claim('a sandbox that dies while nobody watches is 404 after the restart', async () => {
   const s = await create()
   const monitor = monitorPid(s.sandboxId)

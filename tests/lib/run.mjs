@@ -34,7 +34,7 @@ if (only && chosen.length === 0) {
   pattern = [only]
 }
 if (chosen.length === 0) {
-  console.log(`not ok - ${suite}: no file and no test has "${only}" in its name`)
+  console.log(`not ok - ${suite}: no file and no test has "${only}" in its name; the files are ${files.map((f) => basename(f, '.mjs')).join(', ')}`)
   process.exit(1)
 }
 if (only && probe) process.env.FIREBREAK_PROBE = words

@@ -12,7 +12,12 @@ int main(void)
     char dir[] = "core-XXXXXX";
     must(mkdtemp(dir) != NULL && chdir(dir) == 0, "make a directory");
     here();
+    struct rlimit now = { 0 };
     int rc = setrlimit(RLIMIT_CORE, &most), error = errno, state = 0;
+    // 0 would still start the host's program if core_pattern were a pipe; only 1 does not (core(5)).
+    must(getrlimit(RLIMIT_CORE, &now) == 0, "read the limit");
+    if (rc != 0 && (now.rlim_max != 1 || now.rlim_cur != 1))
+        return say("refused, but with a limit of %lu", (unsigned long)now.rlim_max);
     pid_t child = fork();
     must(child >= 0, "fork");
     if (child == 0)

@@ -211,7 +211,7 @@ static void strings_are_escaped_and_bad_utf8_is_replaced(void **state)
 
     json_write_str(&b, STR("a\"\\/\n\x01\x7f\0\xc3\xa4\xf0\x9f\x98\x80"));
     assert_string_equal(buf_cstr(&b),
-                        "\"a\\\"\\\\/\\u000a\\u0001\x7f\\u0000\xc3\xa4\xf0\x9f\x98\x80\"");
+                        "\"a\\\"\\\\/\\n\\u0001\x7f\\u0000\xc3\xa4\xf0\x9f\x98\x80\"");
     buf_clear(&b);
     /* a lone continuation, overlong forms, a surrogate, beyond U+10FFFF, and one cut at the end */
     json_write_str(&b, STR("\x80|\xc0\x80|\xe0\x9f\xbf|\xed\xa0\x80|\xf4\x90\x80\x80|"

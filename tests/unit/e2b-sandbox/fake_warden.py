@@ -129,6 +129,7 @@ class Sandbox:
         self.held = threading.Event()
         self.ended = False
         self.frozen_answers = False  # a monitor that hangs
+        self.passes_no_tcp = False  # one that has been taken over
         self.clients = []
         self.http = Server(("127.0.0.1", 0), Envd)
         self.http.sandbox = self
@@ -163,8 +164,13 @@ class Sandbox:
         if kind == CONNECT:
             fd = socket.socket()
             try:
+                if self.passes_no_tcp:
+                    fd, self.other_end = socket.socketpair()
+                    raise ConnectionAbortedError
                 fd.connect(("127.0.0.1", self.ports[port]))
                 fd.setblocking(False)
+            except ConnectionAbortedError:
+                pass
             except (KeyError, OSError):
                 m[3], fd = -errno.ECONNREFUSED, None
         elif kind == STATS:

@@ -678,7 +678,7 @@ def relays_hold_no_thread(s):
     for c in held:
         c.sendall(f"GET /hold HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: {sandbox}\r\nE2b-Sandbox-Port: 8000\r\n\r\n".encode())
     until("60 relays", 10, lambda: s.metric("http_relays") == 60)
-    assert s.metric("http_handler_threads_busy") == 1
+    until("only this question to have a thread", 5, lambda: s.metric("http_handler_threads_busy") == 1)
     s.warden.end(sandbox, fake_warden.CAUSE_KILLED)
     for c in held:
         assert c.recv(65536)
@@ -699,6 +699,31 @@ def a_monitor_that_hangs_holds_up_its_own_sandbox_only(s):
     assert answers[0].status == 503 and answers[0].headers["retry-after"] == "1" and answers[0].json["sandboxId"] == stuck
     s.warden.sandboxes[stuck].frozen_answers = False
     assert s.http("GET", "/", headers=s.into(stuck, 8000)).status == 200
+
+
+@test
+def a_descriptor_that_is_no_tcp_socket_is_not_used(s):
+    sandbox = s.create()
+    s.warden.sandboxes[sandbox].passes_no_tcp = True
+    r = s.http("GET", "/", headers=s.into(sandbox, 8000), timeout=10)
+    assert r.status == 503 and r.json["sandboxId"] == sandbox
+    s.warden.sandboxes[sandbox].passes_no_tcp = False
+    assert s.http("GET", "/", headers=s.into(sandbox, 8000)).status == 200
+
+
+@test
+def threads_for_health_are_not_for_a_path_of_that_name_in_a_sandbox(s):
+    sandbox = s.create()
+    busy = [socket.create_connection(("127.0.0.1", s.port), timeout=10) for _ in range(240)]
+    for c in busy:  # each has a thread that waits for its body
+        c.sendall(f"POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Length: 5\r\n\r\n".encode())
+    until("all ordinary threads to be busy", 10, lambda: s.http("GET", "/metrics").status == 503)
+    r = s.http("GET", "/health", headers=s.into(sandbox, 8000))
+    assert r.status == 503 and r.headers["retry-after"] == "1", r
+    assert s.http("GET", "/health").status == 204
+    for c in busy:
+        c.close()
+    until("the threads to be free", 10, lambda: s.http("GET", "/health", headers=s.into(sandbox, 8000)).status != 503)
 
 
 # --- metrics and health ---

@@ -499,6 +499,11 @@ def template_ls_works_without_an_instance(_):
         with open(os.path.join(d, "templates", "base.json"), "w", encoding="ascii") as f:
             json.dump({"name": "base", "digest": "ab" * 32, "bytes": 5 << 20, "createdAt": "2026-01-01T00:00:00Z"}, f)
         r = cli("template", "ls", "--state", d)
+        equal(r.returncode, 1)
+        has(r.stderr.decode(), "template 'base': its image is missing or cut short")
+        with open(os.path.join(d, "templates", "ab" * 32 + ".erofs"), "wb") as f:
+            f.truncate(5 << 20)
+        r = cli("template", "ls", "--state", d)
     equal(r.returncode, 0)
     has(r.stdout.decode(), "abababababab")
 

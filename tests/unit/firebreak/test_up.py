@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`firebreak up` with stand-ins for the services, in TAP. Needs root. Usage: test_up.py PATH-OF-FIREBREAK"""
+import errno
 import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -65,8 +67,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(204)
         self.end_headers()
-host, port = value("--listen").rsplit(":", 1)
-server = http.server.HTTPServer((host, int(port)), Handler)
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(value("--listen-fd")))
+server.socket.setblocking(True)
 def end(*_):
     note("api ends")
     os._exit(0)
@@ -201,7 +204,7 @@ def the_key_is_handed_over_and_nothing_else(i):
     with open(os.path.join(i.src, "KEY"), encoding="ascii") as f:
         equal(f.read(), key.strip())
     events = i.events()
-    has(events, "fds=0,1,2,3 n=5")  # the fifth is the directory being listed
+    has(events, "fds=0,1,2,3 n=6")  # 4 is the listening socket, the sixth is the directory being listed
     has(events, "no secret in sight")
     assert "SECRET" not in events
     stop(p)
@@ -243,6 +246,24 @@ def a_service_that_dies_is_started_again_and_gets_the_key_again(i):
     _, _, err = stop(p)
     equal(len(re.findall(r"e2b-sandbox ended \(killed by signal 9 \(Killed\)\): starting it again in", err)), 1)
     equal(len(re.findall(r"warden ended \(killed by signal 9 \(Killed\)\): starting it again in", err)), 1)
+
+
+def the_port_stays_taken_while_no_api_is_there(i):
+    p = i.ready()
+    with open(os.path.join(i.run, "api.url"), encoding="ascii") as f:
+        port = int(f.read().strip().rsplit(":", 1)[1])
+    os.kill(i.pids("api")[0], signal.SIGKILL)
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            thief.bind(("127.0.0.1", port))
+            raise AssertionError("somebody else could take the port")
+        except OSError as e:
+            equal(e.errno, errno.EADDRINUSE)
+    # Whoever comes meanwhile is served by the next one.
+    equal(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20).status, 204)
+    equal(len(i.pids("api")), 2)
+    stop(p)
 
 
 def the_services_end_when_up_is_killed(i):

@@ -3,6 +3,7 @@
 #include <linux/audit.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,6 +159,21 @@ static void sockets_are_unix_inet_and_route_netlink_only(void **state)
     }
     assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0),
                      SECCOMP_RET_ALLOW);
+    for (unsigned protocol = 0; protocol < 300; protocol++) {
+        bool ok = protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ||
+                  protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+        unsigned want = ok ? SECCOMP_RET_ALLOW : EPERM_RET;
+        assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_STREAM, protocol), want);
+        assert_int_equal(ask(&workload, SYS_socket, AF_INET6, SOCK_DGRAM, HIGH | protocol),
+                         want);
+        assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_SEQPACKET, protocol),
+                         EPERM_RET);
+        assert_int_equal(ask(&workload, SYS_socket, AF_UNIX, SOCK_STREAM, protocol),
+                         SECCOMP_RET_ALLOW);
+    }
+    assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, 0), SECCOMP_RET_ALLOW);
+    for (unsigned protocol = 1; protocol < 32; protocol++)
+        assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, protocol), EPERM_RET);
     assert_int_equal(ask(&workload, SYS_socket, AF_INET, SOCK_RAW, 1), EPERM_RET);
     assert_int_equal(ask(&workload, SYS_socket, AF_INET6, SOCK_RAW, 58), EPERM_RET);
     assert_int_equal(ask(&workload, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE),

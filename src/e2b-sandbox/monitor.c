@@ -111,7 +111,8 @@ static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *
 /* Whoever waits has a thread of the pool, and a sandbox can make its own monitor slow. */
 static bool may_wait(const struct sandbox *s, uint64_t now_ns)
 {
-    bool slow = now_ns - s->monitor.busy_since_ns > SLOW_NS;
+    bool slow = now_ns > s->monitor.busy_since_ns +
+                             SLOW_NS; /* the call may have begun after now_ns was read */
     return s->monitor.waiters < (slow ? WAITERS_SLOW : WAITERS_MAX);
 }
 

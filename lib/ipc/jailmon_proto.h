@@ -19,7 +19,8 @@ enum jailmon_fd {
     JAILMON_FD_LOWER = 5,  /* detached id-mapped mount of the template image */
     JAILMON_FD_AGENT = 6,  /* detached mount of the envd program: to attach and to execute */
     JAILMON_FD_LAYER =
-        7, /* O_PATH of the writable layer if the root is ready, else /dev/null */
+        7, /* if the root is ready, O_PATH of the writable layer; if that is on disk, its
+              detached mount; else /dev/null */
     JAILMON_FD_CGROUP =
         8 /* CGROUP_FILE_N descriptors follow; /dev/null where the host has no such file */
 };
@@ -33,17 +34,19 @@ struct jailmon_start {
     struct sandbox_id id; /* becomes the host name */
     struct sandbox_limits limits;
     uint64_t deadline_ns; /* CLOCK_BOOTTIME */
+    struct sandbox_policy policy;
 };
-_Static_assert(sizeof(struct jailmon_start) == 80, "wire size");
+_Static_assert(sizeof(struct jailmon_start) == 104, "wire size");
 
 enum jailmon_event { JAILMON_FORKED = 1, JAILMON_READY, JAILMON_FAILED, JAILMON_ENDING };
 
 struct jailmon_report {
-    uint32_t event; /* enum jailmon_event */
-    uint32_t step;  /* FAILED: enum sandbox_step */
-    int32_t error;  /* FAILED: errno */
-    uint32_t cause; /* ENDING: enum sandbox_cause */
+    uint32_t event;     /* enum jailmon_event */
+    uint32_t step;      /* FAILED: enum sandbox_step */
+    int32_t error;      /* FAILED: errno */
+    uint32_t cause;     /* ENDING: enum sandbox_cause */
+    uint64_t tripwires; /* ENDING */
 };
-_Static_assert(sizeof(struct jailmon_report) == 16, "wire size");
+_Static_assert(sizeof(struct jailmon_report) == 24, "wire size");
 
 #define JAILMON_AGENT_BACKLOG 512 /* connections waiting for envd */

@@ -35,9 +35,13 @@ struct monitor_stats {
     uint64_t oom_kills;
     uint64_t disk_used_bytes; /* writable layer */
     uint64_t disk_limit_bytes;
-    uint64_t deadline_ns; /* CLOCK_BOOTTIME */
-    uint32_t frozen;      /* 0 or 1 */
-    uint32_t agent_pid;   /* envd's pid as the host sees it */
+    uint64_t deadline_ns;     /* CLOCK_BOOTTIME */
+    uint32_t frozen;          /* 0 or 1 */
+    uint32_t agent_pid;       /* envd's pid as the host sees it */
+    uint64_t tripwires;       /* forbidden system calls that were reported (lib/sys/filter.h) */
+    uint64_t tripwire_alarms; /* times that two distinct ones came within a minute */
+    uint32_t landlock_abi;    /* in force for the sandbox's programs; 0: the kernel has none */
+    uint32_t profile;         /* enum sandbox_profile */
 };
 struct monitor_msg {
     uint32_t type; /* enum monitor_type */
@@ -48,4 +52,4 @@ struct monitor_msg {
     uint64_t deadline_ns;
     struct monitor_stats stats;
 };
-_Static_assert(sizeof(struct monitor_msg) == 112, "wire size");
+_Static_assert(sizeof(struct monitor_msg) == 136, "wire size");

@@ -36,6 +36,9 @@ static const char *const step_text[STEP_MAX] = {
     [STEP_MONITOR_ROOT] = "empty the monitor's root",
     [STEP_MONITOR_DROP] = "drop the monitor's privileges",
     [STEP_TIMEOUT] = "start within the time limit",
+    [STEP_LANDLOCK] = "apply the Landlock rules",
+    [STEP_KEYRING] = "join a keyring of its own",
+    [STEP_DISK_LAYER] = "make the writable layer on disk",
 };
 
 static const char *const cause_text[CAUSE_MAX] = {

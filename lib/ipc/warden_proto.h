@@ -38,6 +38,23 @@ struct sandbox_limits {
     uint32_t pids;         /* 16 .. 32768 */
 };
 
+/* The system call filter of the sandbox's programs (lib/sys/filter.h). */
+enum sandbox_profile { PROFILE_DEFAULT, PROFILE_STRICT, PROFILE_DEBUG, PROFILE_MAX };
+
+#define SANDBOX_USER_NAMESPACES (1u << 0) /* programs may make user namespaces */
+#define SANDBOX_DISK_FILE       (1u << 1) /* writable layer on disk, not in memory */
+#define SANDBOX_FLAGS           (SANDBOX_USER_NAMESPACES | SANDBOX_DISK_FILE)
+
+/* What a template says about its sandboxes besides the limits. Zeroed: the defaults. */
+struct sandbox_policy {
+    uint32_t profile;    /* enum sandbox_profile */
+    uint32_t flags;      /* SANDBOX_* */
+    uint32_t cpu_shares; /* weight under contention: 2..262144, 1024 = a CPU; 0: 512 */
+    uint32_t reserved;   /* 0 */
+    uint64_t
+        io_bytes_per_s; /* from the disk of the templates, and as much to it; 0: no limit */
+};
+
 /* Where a start failed, so that the answer can name it. sandbox_step_text gives the words. */
 enum sandbox_step {
     STEP_NONE = 0,
@@ -73,6 +90,9 @@ enum sandbox_step {
     STEP_MONITOR_ROOT,
     STEP_MONITOR_DROP,
     STEP_TIMEOUT,
+    STEP_LANDLOCK,
+    STEP_KEYRING,
+    STEP_DISK_LAYER,
     STEP_MAX
 };
 const char *sandbox_step_text(enum sandbox_step step); /* "mount the overlay"; never NULL */
@@ -109,5 +129,8 @@ struct warden_msg {
     uint32_t max_sandboxes; /* HELLO answer */
     uint64_t monitor_pid;   /* ROW and answer to SPAWN: host pid of the monitor, for display and
                                tests */
+    struct sandbox_policy policy; /* SPAWN */
+    uint64_t oom_kills; /* EXITED, answer to KILL: processes that its memory limit killed */
+    uint64_t tripwires; /* likewise: forbidden system calls that were reported */
 };
-_Static_assert(sizeof(struct warden_msg) == 144, "wire size");
+_Static_assert(sizeof(struct warden_msg) == 184, "wire size");

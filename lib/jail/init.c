@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -18,15 +19,30 @@
 
 #include "base/auto.h"
 #include "sys/filter.h"
+#include "sys/landlock.h"
+#include "sys/mnt.h"
 #include "sys/task.h"
 
-/* The staging place: /tmp of the mount tree that we were cloned with. What we mount there is
- * ours alone and goes with the old root. */
+/* The staging place: /tmp of the mount tree that we were cloned with, which is the host's. What
+ * we mount there is ours alone and goes with the old root. */
 #define STAGE "/tmp"
-#define ROOT  STAGE "/root"
 
 #define DEV_SHM_BYTES (256u << 20)
 #define RUN_BYTES     (64u << 20)
+
+#define PLAIN  (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define STRICT (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+/* The image's tree is hostile: it may have a link, a pipe or a file wherever we want to mount
+ * or write. So nothing below is named by a path through it: what we mount is made detached and
+ * filled through its own descriptor, and the place it goes to is a descriptor that
+ * mnt_open_in has found without following anything. */
+struct world {
+    int null;  /* the host's /dev/null */
+    int stage; /* our tmpfs: layers */
+    int root;  /* what becomes / */
+    int proc, dev;
+};
 
 /* Root inside is an ordinary administrator of its files and processes. Everything that speaks
  * to the kernel as such is not here: SYS_ADMIN, SYS_PTRACE, SYS_CHROOT, NET_ADMIN, NET_RAW,
@@ -36,50 +52,54 @@
      (1ULL << CAP_FSETID) | (1ULL << CAP_KILL) | (1ULL << CAP_SETGID) | (1ULL << CAP_SETUID) | \
      (1ULL << CAP_NET_BIND_SERVICE))
 
-static int sys_mount(const char *source, const char *target, const char *type,
-                     unsigned long flags, const char *options)
+static int send_report(int sock, const struct jail_report *report, int fd)
 {
-    return mount(source, target, type, flags, options) < 0 ? -errno : 0;
+    struct iovec iov = { (void *)(uintptr_t)report, sizeof *report }; /* read only */
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (fd >= 0) {
+        mh.msg_control = control.bytes;
+        mh.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(sock, &mh, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int make_dir(const char *path, mode_t mode)
+static int report_number(const struct jail_init *in, enum jail_report_kind kind, int number)
 {
-    return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
+    const struct jail_report report = { .kind = kind, .number = number };
+    return send_report(in->report_fd, &report, -1);
 }
 
-static int attach(int mount_fd, const char *target)
+static int report_fd(int sock, enum jail_report_kind kind, int fd)
 {
-    return syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0
-               ? -errno
-               : 0;
+    const struct jail_report report = { .kind = kind };
+    return send_report(sock, &report, fd);
 }
 
-static int set_read_only(const char *path, unsigned int flags)
+static int make_dir(int at, const char *name, mode_t mode)
 {
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-    return syscall(SYS_mount_setattr, AT_FDCWD, path, flags, &attr, sizeof attr) < 0 ? -errno
-                                                                                     : 0;
+    return mkdirat(at, name, mode) < 0 ? -errno : 0;
 }
 
-/* A second view of `source` at `target`, which must exist. */
-static int bind_to(const char *source, const char *target)
+/* In a file system of ours, where nobody else has been. */
+static int touch(int at, const char *name, mode_t mode)
 {
-    long fd = syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    AUTO_CLOSE int tree = (int)fd;
-    return attach(tree, target);
-}
-
-static int touch(const char *path, mode_t mode)
-{
-    AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
+    AUTO_CLOSE int fd = openat(at, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
     return fd < 0 ? -errno : 0;
 }
 
-static int write_new(const char *path, const char *text)
+static int write_new(int at, const char *name, const char *text)
 {
-    AUTO_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0444);
+    AUTO_CLOSE int fd = openat(at, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
     if (fd < 0)
         return -errno;
     return write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -EIO;
@@ -93,196 +113,234 @@ static int first_error(const int *rc, size_t n)
     return 0;
 }
 
+static int make_tmpfs(const char *source, uint64_t bytes, uint64_t inodes, const char *mode,
+                      unsigned attr)
+{
+    char size[32], count[32];
+    const struct mnt_option options[] = {
+        { "source", source }, { "size", size }, { "nr_inodes", count }, { "mode", mode }
+    };
+
+    (void)snprintf(size, sizeof size, "%llu", (unsigned long long)bytes);
+    (void)snprintf(count, sizeof count, "%llu", (unsigned long long)inodes);
+    return mnt_make("tmpfs", options, ARRAY_LEN(options), attr);
+}
+
+/* Puts a mount onto the directory `name` of the root. */
+static int place(const struct world *w, int mount_fd, const char *name)
+{
+    AUTO_CLOSE int at = mnt_open_dir_in(w->root, name, 0755);
+    return at < 0 ? at : mnt_attach(mount_fd, at);
+}
+
+/* Puts a mount onto `name` in a tree of ours. */
+static int place_in(int tree, int mount_fd, const char *name)
+{
+    AUTO_CLOSE int at = mnt_open_in(tree, name, O_PATH);
+    return at < 0 ? at : mnt_attach(mount_fd, at);
+}
+
 /* The writable layer: a tmpfs with a size and an inode cap, charged to the sandbox's memory.
  * Its O_PATH descriptor goes to the monitor, which can statfs it and nothing else. */
-static int stage(const struct jail_init *in)
+static int stage(const struct jail_init *in, struct world *w)
 {
-    char options[96];
+    AUTO_CLOSE int at = open(STAGE, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    (void)snprintf(options, sizeof options, "size=%llu,nr_inodes=%llu,mode=0755",
-                   (unsigned long long)(in->root_ready ? 65536 : in->disk_bytes),
-                   (unsigned long long)(in->root_ready ? 16 : in->disk_inodes));
-    int rc = sys_mount("firebreak", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, options);
+    w->null = open("/dev/null", O_PATH | O_CLOEXEC);
+    if (at < 0 || w->null < 0)
+        return -errno;
+    w->stage = make_tmpfs("firebreak", in->root_ready ? 65536 : in->disk_bytes,
+                          in->root_ready ? 16 : in->disk_inodes, "0755", PLAIN);
+    if (w->stage < 0)
+        return w->stage;
+    int rc = mnt_attach(w->stage, at);
     if (rc < 0)
         return rc;
-    const int dirs[] = { make_dir(STAGE "/lower", 0755), make_dir(STAGE "/upper", 0755),
-                         make_dir(STAGE "/work", 0755), make_dir(ROOT, 0755) };
+    const int dirs[] = { make_dir(w->stage, "lower", 0755), make_dir(w->stage, "upper", 0755),
+                         make_dir(w->stage, "work", 0755), make_dir(w->stage, "root", 0755) };
     return first_error(dirs, ARRAY_LEN(dirs));
 }
 
-static int report_layer(const struct jail_init *in)
+static int report_layer(const struct jail_init *in, const struct world *w)
 {
-    AUTO_CLOSE int layer = open(STAGE "/upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct jail_report none = { 0 };
-    struct iovec iov = { &none, sizeof none };
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr mh = { .msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof control.bytes };
-
-    if (layer < 0)
-        return -errno;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof layer);
-    memcpy(CMSG_DATA(c), &layer, sizeof layer);
-    return sendmsg(in->report_fd, &mh, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    AUTO_CLOSE int layer = openat(w->stage, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return layer < 0 ? -errno : report_fd(in->report_fd, JAIL_SENDS_LAYER, layer);
 }
 
-static int mount_root(const struct jail_init *in)
+static int mount_root(const struct jail_init *in, struct world *w)
 {
-    if (in->root_ready)
-        return attach(in->lower_fd, ROOT);
-    return sys_mount("firebreak", ROOT, "overlay", MS_NOSUID | MS_NODEV,
-                     "lowerdir=" STAGE "/lower,upperdir=" STAGE "/upper,workdir=" STAGE
-                     "/work,userxattr");
+    static const struct mnt_option options[] = { { "source", "firebreak" },
+                                                 { "lowerdir", STAGE "/lower" },
+                                                 { "upperdir", STAGE "/upper" },
+                                                 { "workdir", STAGE "/work" },
+                                                 { "userxattr", NULL } };
+
+    w->root =
+        in->root_ready ? in->lower_fd : mnt_make("overlay", options, ARRAY_LEN(options), PLAIN);
+    return w->root < 0 ? w->root : place_in(w->stage, w->root, "root");
 }
 
-static int mount_proc(void)
+static int mount_proc(const struct jail_init *in, struct world *w)
 {
-    int rc = make_dir(ROOT "/proc", 0555);
-    if (rc == 0)
-        rc = sys_mount("proc", ROOT "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    if (rc == 0) /* no user namespace can be made below this one, whatever the filter says */
-        rc = task_write_file(AT_FDCWD, ROOT "/proc/sys/user/max_user_namespaces", "0");
+    static const struct mnt_option source = { "source", "proc" };
+
+    w->proc = mnt_make("proc", &source, 1, STRICT);
+    int rc = w->proc < 0 ? w->proc : place(w, w->proc, "proc");
+    if (rc == 0 && !in->user_namespaces) /* none can be made below this one, whatever the
+                                            filter says */
+        rc = task_write_file(w->proc, "sys/user/max_user_namespaces", "0");
     return rc;
 }
 
-static int mount_dev(void)
+static int fill_dev(int dev)
 {
-    static const char *const node[] = { "null", "zero", "full", "random", "urandom", "tty" };
     static const char *const link[][2] = { { "/proc/self/fd", "fd" },
                                            { "/proc/self/fd/0", "stdin" },
                                            { "/proc/self/fd/1", "stdout" },
                                            { "/proc/self/fd/2", "stderr" },
                                            { "pts/ptmx", "ptmx" } };
-    char options[64];
-    char to[64], from[32];
-    int rc = make_dir(ROOT "/dev", 0755);
+    int rc = make_dir(dev, "pts", 0755);
 
     if (rc == 0)
-        rc = sys_mount("dev", ROOT "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC,
-                       "size=65536,nr_inodes=64,mode=0755");
+        rc = make_dir(dev, "shm", 0755);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(link); i++)
+        rc = symlinkat(link[i][0], dev, link[i][1]) < 0 ? -errno : 0;
+    return rc;
+}
+
+static int mount_nodes(int dev)
+{
+    static const char *const node[] = { "null", "zero", "full", "random", "urandom", "tty" };
+    char from[32];
+    int rc = 0;
+
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(node); i++) {
-        (void)snprintf(from, sizeof from, "/dev/%s", node[i]);
-        (void)snprintf(to, sizeof to, ROOT "/dev/%s", node[i]);
-        rc = touch(to, 0666);
+        (void)snprintf(from, sizeof from, "/dev/%s", node[i]); /* the host's */
+        AUTO_CLOSE int one = mnt_clone(AT_FDCWD, from);
+        rc = one < 0 ? one : touch(dev, node[i], 0666);
         if (rc == 0)
-            rc = bind_to(from, to);
+            rc = place_in(dev, one, node[i]);
     }
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(link); i++) {
-        (void)snprintf(to, sizeof to, ROOT "/dev/%s", link[i][1]);
-        rc = symlink(link[i][0], to) < 0 ? -errno : 0;
-    }
+    return rc;
+}
+
+static int mount_dev(struct world *w)
+{
+    static const struct mnt_option pts_options[] = {
+        { "source", "devpts" }, { "newinstance", NULL }, { "ptmxmode", "0666" },
+        { "mode", "0620" },     { "gid", "5" },          { "max", JAIL_PTYS_TEXT }
+    };
+
+    w->dev = make_tmpfs("dev", 65536, 64, "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int rc = w->dev < 0 ? w->dev : fill_dev(w->dev);
+    if (rc == 0)
+        rc = place(w, w->dev, "dev");
+    if (rc == 0)
+        rc = mount_nodes(w->dev);
     if (rc < 0)
         return rc;
-    (void)snprintf(options, sizeof options, "size=%u,nr_inodes=16384,mode=1777", DEV_SHM_BYTES);
-    const int more[] = {
-        make_dir(ROOT "/dev/pts", 0755),
-        make_dir(ROOT "/dev/shm", 0755),
-        sys_mount("devpts", ROOT "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-                  "newinstance,ptmxmode=0666,mode=0620,gid=5,max=256"),
-        sys_mount("shm", ROOT "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options),
-        set_read_only(ROOT "/dev", 0),
-    };
+    AUTO_CLOSE int pts = mnt_make("devpts", pts_options, ARRAY_LEN(pts_options),
+                                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    AUTO_CLOSE int shm = make_tmpfs("shm", DEV_SHM_BYTES, 16384, "1777", STRICT);
+    if (pts < 0 || shm < 0)
+        return pts < 0 ? pts : shm;
+    const int more[] = { place_in(w->dev, pts, "pts"), place_in(w->dev, shm, "shm"),
+                         mnt_set_read_only(w->dev) };
     return first_error(more, ARRAY_LEN(more));
 }
 
 /* Not sysfs: that shows the host's devices. A few facts that run-time libraries look for (JVM,
  * glibc, OpenMP). */
-static int mount_sys(void)
+static int mount_sys(const struct world *w)
 {
-    char cpus[32];
+    static const char *const dir[] = { "devices", "devices/system", "devices/system/cpu" };
+    static const char *const file[] = { "online", "possible", "present" };
+    char cpus[32], path[64];
     long n = sysconf(_SC_NPROCESSORS_ONLN);
-    int rc = make_dir(ROOT "/sys", 0555);
+    AUTO_CLOSE int sys = make_tmpfs("sys", 65536, 64, "0755", STRICT);
+    int rc = sys < 0 ? sys : 0;
 
+    (void)snprintf(cpus, sizeof cpus, n > 1 ? "0-%ld\n" : "%ld\n", n > 1 ? n - 1 : 0);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++)
+        rc = make_dir(sys, dir[i], 0555);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(file); i++) {
+        (void)snprintf(path, sizeof path, "devices/system/cpu/%s", file[i]);
+        rc = write_new(sys, path, cpus);
+    }
     if (rc == 0)
-        rc = sys_mount("sys", ROOT "/sys", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                       "size=65536,nr_inodes=64,mode=0755");
+        rc = mnt_set_read_only(sys);
+    return rc < 0 ? rc : place(w, sys, "sys");
+}
+
+static int mount_run(const struct jail_init *in, const struct world *w)
+{
+    AUTO_CLOSE int run = make_tmpfs("run", RUN_BYTES, 8192, "0755", PLAIN);
+    int rc = run < 0 ? run : place(w, run, "run");
+    struct stat st;
+
     if (rc < 0)
         return rc;
-    (void)snprintf(cpus, sizeof cpus, n > 1 ? "0-%ld\n" : "%ld\n", n > 1 ? n - 1 : 0);
-    const int made[] = {
-        make_dir(ROOT "/sys/devices", 0555),
-        make_dir(ROOT "/sys/devices/system", 0555),
-        make_dir(ROOT "/sys/devices/system/cpu", 0555),
-        write_new(ROOT "/sys/devices/system/cpu/online", cpus),
-        write_new(ROOT "/sys/devices/system/cpu/possible", cpus),
-        write_new(ROOT "/sys/devices/system/cpu/present", cpus),
-        set_read_only(ROOT "/sys", 0),
-    };
-    return first_error(made, ARRAY_LEN(made));
-}
-
-static int mount_run(const struct jail_init *in)
-{
-    char options[64];
-    int rc = make_dir(ROOT "/run", 0755);
-
-    (void)snprintf(options, sizeof options, "size=%u,nr_inodes=8192,mode=0755", RUN_BYTES);
-    if (rc == 0)
-        rc = sys_mount("run", ROOT "/run", "tmpfs", MS_NOSUID | MS_NODEV, options);
     /* The image's own sudo is inert under no_new_privs; envd serves under that name. An image
-     * without sudo needs none. */
-    struct stat st;
-    if (rc == 0 && lstat(ROOT "/usr/bin/sudo", &st) == 0 && S_ISREG(st.st_mode))
-        rc = attach(in->agent_fd, ROOT "/usr/bin/sudo");
-    return rc;
+     * without sudo, or with something else in its place, needs none. */
+    AUTO_CLOSE int sudo = mnt_open_in(w->root, "usr/bin/sudo", O_PATH);
+    if (sudo < 0 || fstat(sudo, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    return mnt_attach(in->agent_fd, sudo);
 }
 
-/* Kernel facts and switches that are not the sandbox's business. Files that a kernel lacks are
- * skipped. */
-static int mask_proc(void)
+/* Covers `name` in /proc with a clone of `cover`. Files that a kernel lacks are skipped. */
+static int mask(const struct world *w, const char *name, int cover, bool read_only)
 {
-    static const char *const file[] = {
-        "kcore",       "cmdline",    "keys",        "key-users",     "timer_list",
-        "sched_debug", "kmsg",       "kallsyms",    "sysrq-trigger", "latency_stats",
-        "kpagecount",  "kpageflags", "kpagecgroup", "vmallocinfo",   "slabinfo",
-        "modules",     "iomem",      "ioports",     "config.gz",     "interrupts",
-        "schedstat",   "sched_debug"
-    };
+    AUTO_CLOSE int at = mnt_open_in(w->proc, name, O_PATH);
+    if (at < 0)
+        return at == -ENOENT ? 0 : at;
+    AUTO_CLOSE int one = mnt_clone(cover < 0 ? at : cover, "");
+    int rc = one < 0 ? one : 0;
+    if (rc == 0 && read_only)
+        rc = mnt_set_read_only(one);
+    return rc < 0 ? rc : mnt_attach(one, at);
+}
+
+/* Kernel facts and switches that are not the sandbox's business. */
+static int mask_proc(const struct world *w)
+{
+    static const char *const file[] = { "kcore",       "cmdline",       "keys",
+                                        "key-users",   "timer_list",    "sched_debug",
+                                        "kmsg",        "kallsyms",      "sysrq-trigger",
+                                        "kpagecount",  "latency_stats", "kpageflags",
+                                        "kpagecgroup", "vmallocinfo",   "slabinfo",
+                                        "modules",     "iomem",         "ioports",
+                                        "config.gz",   "interrupts",    "schedstat" };
     static const char *const dir[] = { "acpi",          "scsi",     "asound", "driver",
                                        "dynamic_debug", "pressure", "tty" };
     static const char *const read_only[] = { "sys", "irq", "bus", "fs", "mtrr" };
-    char path[64];
-    struct stat st;
-    int rc = 0;
+    AUTO_CLOSE int empty = make_tmpfs("masked", 0, 2, "0555", STRICT | MOUNT_ATTR_RDONLY);
+    int rc = empty < 0 ? empty : 0;
 
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(file); i++) {
-        (void)snprintf(path, sizeof path, ROOT "/proc/%s", file[i]);
-        if (lstat(path, &st) == 0)
-            rc = bind_to("/dev/null", path);
-    }
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++) {
-        (void)snprintf(path, sizeof path, ROOT "/proc/%s", dir[i]);
-        if (lstat(path, &st) == 0)
-            rc =
-                sys_mount("masked", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                          "size=0,nr_inodes=2,mode=0555");
-    }
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(read_only); i++) {
-        (void)snprintf(path, sizeof path, ROOT "/proc/%s", read_only[i]);
-        if (lstat(path, &st) < 0)
-            continue;
-        rc = bind_to(path, path);
-        if (rc == 0)
-            rc = set_read_only(path, 0);
-    }
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(file); i++)
+        rc = mask(w, file[i], w->null, false);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++)
+        rc = mask(w, dir[i], empty, false);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(read_only); i++)
+        rc = mask(w, read_only[i], -1, true);
     return rc;
 }
 
-static int pivot(void)
+/* Proved by what / is afterwards: the root of the mount that we made, and its own parent. */
+static int pivot(const struct world *w)
 {
-    if (chdir(ROOT) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    struct stat want, got, parent;
+
+    if (fchdir(w->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return -errno;
-    return 0;
+    if (fstat(w->root, &want) < 0 || stat("/", &got) < 0 || stat("/..", &parent) < 0)
+        return -errno;
+    return got.st_dev == want.st_dev && got.st_ino == want.st_ino &&
+                   parent.st_dev == want.st_dev && parent.st_ino == want.st_ino
+               ? 0
+               : -EXDEV;
 }
 
 static int limit(const struct jail_init *in)
@@ -302,10 +360,10 @@ static int limit(const struct jail_init *in)
 }
 
 /* Descriptors 0, 1, 2 are the sandbox's own /dev/null, 3 is the agent's socket, and the program
- * to execute is close-on-exec. */
-static int arrange_fds(struct jail_init *in, int *exec_fd)
+ * to execute is close-on-exec. All else is closed, the descriptors of mounts among them. */
+static int arrange_fds(struct jail_init *in, const struct world *w, int *exec_fd)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = openat(w->dev, "null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (null < 0)
         return -errno;
     *exec_fd = fcntl(in->agent_fd, F_DUPFD_CLOEXEC, 64);
@@ -318,11 +376,11 @@ static int arrange_fds(struct jail_init *in, int *exec_fd)
             return -errno;
     if (dup2(socket_fd, 3) < 0)
         return -errno;
-    /* 4..63 had everything else; 64.. are the three that go at exec. */
-    if (syscall(SYS_close_range, 4U, 63U, 0U) < 0)
+    /* 4..63 had everything else; 64..66 are the three that go at exec. */
+    if (syscall(SYS_close_range, 4U, 63U, 0U) < 0 || syscall(SYS_close_range, 67U, ~0U, 0U) < 0)
         return -errno;
     in->report_fd = report_fd;
-    return 0;
+    return *exec_fd <= 66 && socket_fd <= 66 && report_fd <= 66 ? 0 : -EMFILE;
 }
 
 static int become_agent(int exec_fd)
@@ -339,28 +397,116 @@ static int become_agent(int exec_fd)
     return -errno;
 }
 
-static int restrict_self(const struct jail_init *in, const struct jail_steps *s, uint32_t *step)
+/* Devices are made nowhere and spoken to in /dev only, mounts stay as they are even for who
+ * gains all capabilities, and signals, traces and abstract sockets end at this sandbox. A
+ * template with user namespaces needs to mount: it has the scopes only.
+ * Proved while we still could mount, if it were not for this. */
+static int restrict_files(const struct jail_init *in)
+{
+    AUTO_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int dev = openat(root, "dev", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const struct landlock_grant grant[] = { { root, LL_FS_REFER }, { dev, LL_FS_IOCTL_DEV } };
+    const struct landlock_rules rules = {
+        .fs = in->user_namespaces
+                  ? 0
+                  : LL_FS_MAKE_CHAR | LL_FS_MAKE_BLOCK | LL_FS_REFER | LL_FS_IOCTL_DEV,
+        .scope = LL_SCOPE_ABSTRACT | LL_SCOPE_SIGNAL,
+        .grant = grant,
+        .n_grants = ARRAY_LEN(grant),
+    };
+    struct err e = { 0 };
+
+    if (root < 0 || dev < 0)
+        return -errno;
+    int abi = landlock_restrict(&rules, &e);
+    if (abi >= 2 && !in->user_namespaces &&
+        (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 || errno != EPERM))
+        return -EPERM;
+    return abi;
+}
+
+static enum filter_profile profile_of(const struct jail_init *in)
+{
+    switch (in->profile) {
+    case JAIL_PROFILE_STRICT:
+        return FILTER_STRICT;
+    case JAIL_PROFILE_DEBUG:
+        return FILTER_DEBUG;
+    case JAIL_PROFILE_DEFAULT:
+    default:
+        return FILTER_WORKLOAD;
+    }
+}
+
+/* The filter is the last thing: from here on a forbidden call of ours would be reported too. */
+static int restrict_calls(const struct jail_init *in)
 {
     struct filter filter;
-    struct err e;
+    struct err e = { 0 };
+
+    filter_build_with(&filter, profile_of(in), in->user_namespaces ? FILTER_NAMESPACES : 0);
+    AUTO_CLOSE int listener = filter_load_watched(&filter, &e);
+    return listener < 0 ? listener : report_fd(in->report_fd, JAIL_SENDS_LISTENER, listener);
+}
+
+static int restrict_self(const struct jail_init *in, const struct jail_steps *s, uint32_t *step)
+{
+    struct err e = { 0 };
     int rc;
 
     *step = s->rlimits;
     if ((rc = limit(in)) < 0)
         return rc;
-    *step = s->caps;
-    if (task_limit_bounding(CAPS_INSIDE, &e) < 0 || task_set_caps(CAPS_INSIDE, &e) < 0)
-        return -e.code;
     *step = s->no_new_privs;
     if (task_no_new_privs(&e) < 0)
         return -e.code;
+    *step = s->landlock;
+    if ((rc = restrict_files(in)) < 0 || (rc = report_number(in, JAIL_SENDS_LANDLOCK, rc)) < 0)
+        return rc;
+    *step = s->caps;
+    if (task_limit_bounding(CAPS_INSIDE, &e) < 0 || task_set_caps(CAPS_INSIDE, &e) < 0)
+        return -e.code;
     *step = s->seccomp;
-    filter_build(&filter, FILTER_WORKLOAD);
-    return filter_load(&filter, &e);
+    return restrict_calls(in);
+}
+
+/* From the host's tree to the sandbox's. */
+static int build_world(const struct jail_init *in, const struct jail_steps *s, struct world *w,
+                       uint32_t *step)
+{
+    int rc;
+
+    *step = s->root_tmpfs;
+    if ((rc = stage(in, w)) < 0 || (!in->root_ready && (rc = report_layer(in, w)) < 0))
+        return rc;
+    *step = s->lower;
+    if (!in->root_ready && (rc = place_in(w->stage, in->lower_fd, "lower")) < 0)
+        return rc;
+    *step = s->overlay;
+    if ((rc = mount_root(in, w)) < 0)
+        return rc;
+    *step = s->proc;
+    if ((rc = mount_proc(in, w)) < 0)
+        return rc;
+    *step = s->dev;
+    if ((rc = mount_dev(w)) < 0)
+        return rc;
+    *step = s->sys;
+    if ((rc = mount_sys(w)) < 0)
+        return rc;
+    *step = s->run;
+    if ((rc = mount_run(in, w)) < 0)
+        return rc;
+    *step = s->mask;
+    if ((rc = mask_proc(w)) < 0)
+        return rc;
+    *step = s->pivot;
+    return pivot(w);
 }
 
 int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *step)
 {
+    struct world w = { -1, -1, -1, -1, -1 }; /* its descriptors go in arrange_fds */
     int exec_fd = -1;
     int rc;
 
@@ -368,40 +514,15 @@ int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *st
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* no sandbox without its monitor */
         return -errno;
     (void)umask(022);
-    if ((rc = sys_mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) < 0)
-        return rc;
-    *step = s->root_tmpfs;
-    if ((rc = stage(in)) < 0 || (!in->root_ready && (rc = report_layer(in)) < 0))
-        return rc;
-    *step = s->lower;
-    if (!in->root_ready && (rc = attach(in->lower_fd, STAGE "/lower")) < 0)
-        return rc;
-    *step = s->overlay;
-    if ((rc = mount_root(in)) < 0)
-        return rc;
-    *step = s->proc;
-    if ((rc = mount_proc()) < 0)
-        return rc;
-    *step = s->dev;
-    if ((rc = mount_dev()) < 0)
-        return rc;
-    *step = s->sys;
-    if ((rc = mount_sys()) < 0)
-        return rc;
-    *step = s->run;
-    if ((rc = mount_run(in)) < 0)
-        return rc;
-    *step = s->mask;
-    if ((rc = mask_proc()) < 0)
-        return rc;
-    *step = s->pivot;
-    if ((rc = pivot()) < 0)
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    if ((rc = build_world(in, s, &w, step)) < 0)
         return rc;
     *step = s->cgroup_ns;
     if (unshare(CLONE_NEWCGROUP) < 0)
         return -errno;
     *step = s->agent_exec;
-    if ((rc = arrange_fds(in, &exec_fd)) < 0)
+    if ((rc = arrange_fds(in, &w, &exec_fd)) < 0)
         return rc;
     if ((rc = restrict_self(in, s, step)) < 0)
         return rc;

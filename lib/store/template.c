@@ -180,6 +180,42 @@ static int read_defaults(const json_t *j, struct template *t, struct err *e)
     return t->env ? 0 : err_set(e, ENOMEM, "keep field 'env'");
 }
 
+/* One of the words, by its index. The first one if it is not there. */
+static int read_word(const json_t *j, const char *field, const char *const *word, size_t n,
+                     uint32_t *out, struct err *e)
+{
+    const char *s = word[0];
+
+    if (json_get_str(j, field, 32, &s, e) < 0)
+        return -e->code;
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(s, word[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+    }
+    return err_say(e, EINVAL, "field '%s' must be one of the words in the manual", field);
+}
+
+static int read_policy(const json_t *j, struct template *t, struct err *e)
+{
+    static const char *const profile[] = { "default", "strict", "debug" };
+    static const char *const layer[] = { "memory", "disk" };
+    int64_t shares = 0, io = 0;
+    uint32_t on_disk = 0;
+
+    if (read_word(j, "seccomp", profile, ARRAY_LEN(profile), &t->profile, e) < 0 ||
+        read_word(j, "writableLayer", layer, ARRAY_LEN(layer), &on_disk, e) < 0 ||
+        json_get_bool(j, "userNamespaces", &t->user_namespaces, e) < 0 ||
+        json_get_i64(j, "cpuShares", 2, 262144, &shares, e) < 0 ||
+        json_get_i64(j, "ioMBps", 1, 65536, &io, e) < 0)
+        return -e->code;
+    t->cpu_shares = (uint32_t)shares;
+    t->io_mib_per_s = (uint32_t)io;
+    t->disk_file = on_disk == 1;
+    return 0;
+}
+
 int template_parse(struct str text, struct template *out, struct err *e)
 {
     AUTO_JSON json_t *j = json_parse(text, e);
@@ -191,7 +227,7 @@ int template_parse(struct str text, struct template *out, struct err *e)
         return err_say(e, EINVAL, "it must be an object");
     if (read_name(j, &t, e) < 0 || read_aliases(j, &t, e) < 0 || read_digest(j, &t, e) < 0 ||
         read_created(j, &t, e) < 0 || read_sizes(j, &t, e) < 0 || read_build_id(j, &t, e) < 0 ||
-        read_defaults(j, &t, e) < 0)
+        read_policy(j, &t, e) < 0 || read_defaults(j, &t, e) < 0)
         return -e->code;
     *out = t;
     return 0;

@@ -4,6 +4,7 @@
  * that was built a moment ago can be used at once. Threads: safe, the directory descriptor is only read. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,15 +22,20 @@ struct template
     size_t n_aliases;
     uint8_t digest[32]; /* SHA-256 of the image, which is STATE/templates/<hex>.erofs */
     char digest_text[65];
-    uint64_t bytes;      /* of the image */
-    uint64_t created_ns; /* real time */
-    uint32_t cpu_count;  /* 1..64 */
-    uint32_t memory_mb;  /* 64..65536 */
-    uint32_t disk_mb;    /* 1..65536 */
-    char build_id[37];   /* a UUID */
-    char user[33];       /* default user inside, or "" */
-    char workdir[256];   /* absolute, or "" */
-    json_t *env;         /* owned; an object of strings */
+    uint64_t bytes;        /* of the image */
+    uint64_t created_ns;   /* real time */
+    uint32_t cpu_count;    /* 1..64 */
+    uint32_t memory_mb;    /* 64..65536 */
+    uint32_t disk_mb;      /* 1..65536 */
+    char build_id[37];     /* a UUID */
+    char user[33];         /* default user inside, or "" */
+    char workdir[256];     /* absolute, or "" */
+    json_t *env;           /* owned; an object of strings */
+    uint32_t profile;      /* enum sandbox_profile of ipc/warden_proto.h, by "seccomp" */
+    uint32_t cpu_shares;   /* 2..262144, or 0 for the default */
+    uint32_t io_mib_per_s; /* 0: no limit */
+    bool user_namespaces;  /* its programs may make some */
+    bool disk_file;        /* the writable layer is on disk: "writableLayer" */
 };
 
 void template_fini(struct template *t);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@
 #define CPU_PERIOD_US 100000u
 #define SOCKET_SHARE  4u /* of the memory limit, on v1 in addition to it */
 
-static const char *const v1_name[CGROUP_V1_N] = { "memory", "cpu", "cpuacct", "pids",
-                                                  "freezer" };
+static const char *const v1_name[CGROUP_V1_N] = { "memory", "cpu",     "cpuacct",
+                                                  "pids",   "freezer", "blkio" };
 
 /* A directory fd of `path` if it lies on a file system of that type, else -1. */
 static int open_mount(const char *path, long magic)
@@ -62,6 +63,7 @@ static void open_v2(struct cgroup_host *h, const char *parent)
     h->v2_memory = enable(mount_fd, "+memory") && enable(fd, "+memory");
     h->v2_cpu = enable(mount_fd, "+cpu") && enable(fd, "+cpu");
     h->v2_pids = enable(mount_fd, "+pids") && enable(fd, "+pids");
+    h->v2_io = enable(mount_fd, "+io") && enable(fd, "+io");
 }
 
 static void open_v1(struct cgroup_host *h, const char *parent)
@@ -163,43 +165,76 @@ static uint64_t quota_us(const struct cgroup_limits *l)
     return (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000;
 }
 
-static int limit_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l,
-                    struct err *e)
+static int set_cpu_v2(int dir_fd, const struct cgroup_limits *l, struct err *e)
+{
+    /* The kernel's own conversion of shares (2..262144) to weight (1..10000). */
+    uint64_t weight =
+        1 + ((uint64_t)(l->cpu_shares < 2 ? 2 : l->cpu_shares) - 2) * 9999 / 262142;
+    const struct setting cpu[] = { { "cpu.weight", weight, false } };
+    char text[48];
+
+    (void)snprintf(text, sizeof text, "%llu %u", (unsigned long long)quota_us(l),
+                   CPU_PERIOD_US);
+    int rc = task_write_file(dir_fd, "cpu.max", text);
+    if (rc < 0)
+        return err_set(e, -rc, "set cpu.max to %s", text);
+    return apply(dir_fd, cpu, ARRAY_LEN(cpu), e);
+}
+
+static int set_io_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l,
+                     struct err *e)
+{
+    char text[96];
+
+    (void)snprintf(text, sizeof text, "%s rbps=%llu wbps=%llu", h->disk,
+                   (unsigned long long)l->io_bytes_per_s,
+                   (unsigned long long)l->io_bytes_per_s);
+    int rc = task_write_file(dir_fd, "io.max", text);
+    return rc < 0 ? err_set(e, -rc, "set io.max to %s", text) : 0;
+}
+
+static int set_io_v1(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l,
+                     struct err *e)
+{
+    static const char *const file[] = { "blkio.throttle.read_bps_device",
+                                        "blkio.throttle.write_bps_device" };
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "%s %llu", h->disk,
+                   (unsigned long long)l->io_bytes_per_s);
+    for (size_t i = 0; i < ARRAY_LEN(file); i++) {
+        int rc = task_write_file(dir_fd, file[i], text);
+        if (rc < 0)
+            return err_set(e, -rc, "set %s to %s", file[i], text);
+    }
+    return 0;
+}
+
+/* The limits that hold for the sandbox alone. */
+static int limit_box_v2(const struct cgroup_host *h, int dir_fd, const struct cgroup_limits *l,
+                        struct err *e)
 {
     const struct setting memory[] = {
-        { "memory.max", l->memory_bytes, true },
+        { "memory.max", l->memory_bytes + CGROUP_MONITOR_BYTES, true },
         { "memory.swap.max", 0,
           false }, /* absent where the kernel has no swap accounting: then no swap */
         { "memory.low", l->memory_low_bytes, false },
     };
     const struct setting pids[] = { { "pids.max", l->pids, true } };
-    /* The kernel's own conversion of shares (2..262144) to weight (1..10000). */
-    uint64_t weight =
-        1 + ((uint64_t)(l->cpu_shares < 2 ? 2 : l->cpu_shares) - 2) * 9999 / 262142;
-    const struct setting cpu[] = { { "cpu.weight", weight, false } };
 
     if (h->v2_memory && apply(dir_fd, memory, ARRAY_LEN(memory), e) < 0)
         return -e->code;
     if (h->v2_pids && apply(dir_fd, pids, ARRAY_LEN(pids), e) < 0)
         return -e->code;
-    if (h->v2_cpu) {
-        char text[48];
-        (void)snprintf(text, sizeof text, "%llu %u", (unsigned long long)quota_us(l),
-                       CPU_PERIOD_US);
-        int rc = task_write_file(dir_fd, "cpu.max", text);
-        if (rc < 0)
-            return err_set(e, -rc, "set cpu.max to %s", text);
-        return apply(dir_fd, cpu, ARRAY_LEN(cpu), e);
-    }
-    return 0;
+    return h->v2_io && h->disk[0] && l->io_bytes_per_s > 0 ? set_io_v2(h, dir_fd, l, e) : 0;
 }
 
 static int limit_v1(const struct cgroup_host *h, enum cgroup_v1 which, int dir_fd,
                     const struct cgroup_limits *l, struct err *e)
 {
     const struct setting memory[] = {
-        { "memory.limit_in_bytes", l->memory_bytes, true },
-        { "memory.memsw.limit_in_bytes", l->memory_bytes,
+        { "memory.limit_in_bytes", l->memory_bytes + CGROUP_MONITOR_BYTES, true },
+        { "memory.memsw.limit_in_bytes", l->memory_bytes + CGROUP_MONITOR_BYTES,
           false }, /* absent without swap accounting */
         { "memory.swappiness", 0, false },
         /* v1 counts what TCP and UDP keep in flight beside the rest, and only once that has a limit. */
@@ -219,6 +254,8 @@ static int limit_v1(const struct cgroup_host *h, enum cgroup_v1 which, int dir_f
         return apply(dir_fd, cpu, ARRAY_LEN(cpu), e);
     if (which == CGROUP_V1_PIDS && !h->v2_pids)
         return apply(dir_fd, pids, ARRAY_LEN(pids), e);
+    if (which == CGROUP_V1_BLKIO && h->disk[0] && l->io_bytes_per_s > 0)
+        return set_io_v1(h, dir_fd, l, e);
     return 0;
 }
 
@@ -239,10 +276,26 @@ static bool v1_used(const struct cgroup_host *h, enum cgroup_v1 which)
         return !h->v2_pids;
     case CGROUP_V1_FREEZER:
         return h->v2_fd < 0;
+    case CGROUP_V1_BLKIO: /* only with a disk to limit: one group less to make and enter */
+        return !h->v2_io && h->disk[0];
     case CGROUP_V1_N:
         break;
     }
     return false;
+}
+
+/* The group of blkio is there only if the sandbox has a limit of it: one less to make and to
+ * enter for all others. */
+static bool wants_group(const struct cgroup_host *h, enum cgroup_v1 which,
+                        const struct cgroup_limits *l)
+{
+    return v1_used(h, which) && (which != CGROUP_V1_BLKIO || l->io_bytes_per_s > 0);
+}
+
+static bool has_group(const struct cgroup_host *h, enum cgroup_v1 which, const char *id)
+{
+    return v1_used(h, which) &&
+           (which != CGROUP_V1_BLKIO || faccessat(h->v1_fd[which], id, F_OK, 0) == 0);
 }
 
 /* Co-mounted controllers (cpu,cpuacct) share a directory: then the second mkdir finds it. */
@@ -254,20 +307,31 @@ static int make_group(int parent_fd, const char *id, bool may_exist, struct err 
     return fd < 0 ? err_set(e, errno, "open cgroup '%s'", id) : fd;
 }
 
+static int create_v2(const struct cgroup_host *h, const char *id, const struct cgroup_limits *l,
+                     struct err *e)
+{
+    AUTO_CLOSE int fd = make_group(h->v2_fd, id, false, e);
+
+    if (fd < 0)
+        return fd;
+    if (h->v2_cpu && set_cpu_v2(fd, l, e) < 0)
+        return -e->code;
+    if ((h->v2_memory && !enable(fd, "+memory")) || (h->v2_pids && !enable(fd, "+pids")) ||
+        (h->v2_io && !enable(fd, "+io")))
+        return err_set(e, errno, "pass controllers on to the children of cgroup '%s'", id);
+    if (mkdirat(fd, "mon", 0755) < 0)
+        return err_set(e, errno, "make the children of cgroup '%s'", id);
+    AUTO_CLOSE int box = make_group(fd, "box", false, e);
+    return box < 0 ? box : limit_box_v2(h, box, l, e);
+}
+
 static int create_all(const struct cgroup_host *h, const char *id,
                       const struct cgroup_limits *l, struct err *e)
 {
-    if (h->v2_fd >= 0) {
-        AUTO_CLOSE int fd = make_group(h->v2_fd, id, false, e);
-        if (fd < 0)
-            return fd;
-        if (limit_v2(h, fd, l, e) < 0)
-            return -e->code;
-        if (mkdirat(fd, "box", 0755) < 0 || mkdirat(fd, "mon", 0755) < 0)
-            return err_set(e, errno, "make the children of cgroup '%s'", id);
-    }
+    if (h->v2_fd >= 0 && create_v2(h, id, l, e) < 0)
+        return -e->code;
     for (int i = 0; i < CGROUP_V1_N; i++) {
-        if (!v1_used(h, (enum cgroup_v1)i))
+        if (!wants_group(h, (enum cgroup_v1)i, l))
             continue;
         AUTO_CLOSE int fd = make_group(h->v1_fd[i], id, i == CGROUP_V1_CPUACCT, e);
         if (fd < 0)
@@ -314,16 +378,22 @@ int cgroup_enter(const struct cgroup_host *h, const char *id, pid_t pid, bool bo
     if (h->v2_fd >= 0 && !born_in_box && put(h->v2_fd, id, "/box", pid, e) < 0)
         return -e->code;
     for (int i = 0; i < CGROUP_V1_N; i++)
-        if (v1_used(h, (enum cgroup_v1)i) && put(h->v1_fd[i], id, "", pid, e) < 0)
+        if (has_group(h, (enum cgroup_v1)i, id) && put(h->v1_fd[i], id, "", pid, e) < 0)
             return -e->code;
     return 0;
 }
 
 int cgroup_move_monitor(const struct cgroup_host *h, const char *id, pid_t pid, struct err *e)
 {
-    if (h->v2_fd >= 0)
-        return put(h->v2_fd, id, "/mon", pid, e);
-    return put(h->v1_fd[CGROUP_V1_FREEZER], ".", "", pid, e);
+    static const enum cgroup_v1 leaves[] = { CGROUP_V1_MEMORY, CGROUP_V1_PIDS,
+                                             CGROUP_V1_FREEZER, CGROUP_V1_BLKIO };
+
+    if (h->v2_fd >= 0 && put(h->v2_fd, id, "/mon", pid, e) < 0)
+        return -e->code;
+    for (size_t i = 0; i < ARRAY_LEN(leaves); i++)
+        if (has_group(h, leaves[i], id) && put(h->v1_fd[leaves[i]], ".", "", pid, e) < 0)
+            return -e->code;
+    return 0;
 }
 
 /* Opens id/file below a parent: for reading, or for both. */
@@ -357,16 +427,104 @@ void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGRO
             open_file(h->v1_fd[CGROUP_V1_CPUACCT], id, "cpuacct.usage", O_RDONLY);
     }
     if (h->v2_memory) {
-        fds[CGROUP_FILE_MEMORY] = open_file(v2, id, "memory.current", O_RDONLY);
-        fds[CGROUP_FILE_PEAK] = open_file(v2, id, "memory.peak", O_RDONLY);
-        fds[CGROUP_FILE_OOM] = open_file(v2, id, "memory.events", O_RDONLY);
+        fds[CGROUP_FILE_MEMORY] = open_file(v2, id, "box/memory.current", O_RDONLY);
+        fds[CGROUP_FILE_PEAK] = open_file(v2, id, "box/memory.peak", O_RDONLY);
+        fds[CGROUP_FILE_OOM] = open_file(v2, id, "box/memory.events", O_RDONLY);
     } else {
         fds[CGROUP_FILE_MEMORY] = open_file(memory, id, "memory.usage_in_bytes", O_RDONLY);
         fds[CGROUP_FILE_PEAK] = open_file(memory, id, "memory.max_usage_in_bytes", O_RDONLY);
         fds[CGROUP_FILE_OOM] = open_file(memory, id, "memory.oom_control", O_RDONLY);
     }
     fds[CGROUP_FILE_PIDS] =
-        open_file(h->v2_pids ? v2 : h->v1_fd[CGROUP_V1_PIDS], id, "pids.current", O_RDONLY);
+        h->v2_pids ? open_file(v2, id, "box/pids.current", O_RDONLY)
+                   : open_file(h->v1_fd[CGROUP_V1_PIDS], id, "pids.current", O_RDONLY);
+}
+
+/* The number after `key` and a blank in a file of lines; of the first line if key is empty. */
+static uint64_t number_in(int dir_fd, const char *path, const char *key)
+{
+    char text[4096];
+    AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+    struct str rest = { text, n > 0 ? (size_t)n : 0 };
+    struct str line, name, value;
+    uint64_t v = 0;
+
+    while (rest.n > 0) {
+        (void)str_cut(rest, '\n', &line, &rest);
+        if (*key == 0)
+            value = line;
+        else if (!str_cut(line, ' ', &name, &value) || !str_eq(name, str_from(key)))
+            continue;
+        (void)num_parse_u64(value, 0, UINT64_MAX, &v); /* not a number: 0 */
+        return v;
+    }
+    return 0;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup_host *h, const char *id)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof path,
+                   h->v2_memory ? "%s/box/memory.events" : "%s/memory.oom_control", id);
+    return number_in(h->v2_memory ? h->v2_fd : h->v1_fd[CGROUP_V1_MEMORY], path, "oom_kill");
+}
+
+uint64_t cgroup_host_memory(const struct cgroup_host *h)
+{
+    return h->v2_memory ? number_in(h->v2_fd, "memory.current", "")
+                        : number_in(h->v1_fd[CGROUP_V1_MEMORY], "memory.usage_in_bytes", "");
+}
+
+int cgroup_host_limit(const struct cgroup_host *h, uint64_t memory_bytes, uint32_t pids,
+                      struct err *e)
+{
+    /* More than the kernel can count means no limit to it. */
+    uint64_t bytes = memory_bytes > 0 ? memory_bytes : INT64_MAX;
+    const struct setting memory_v2[] = { { "memory.max", bytes, true } };
+    const struct setting memory_v1[] = {
+        { "memory.memsw.limit_in_bytes", INT64_MAX, false }, /* never below the other */
+        { "memory.limit_in_bytes", bytes, true },
+        { "memory.memsw.limit_in_bytes", bytes, false },
+    };
+    char text[24];
+    int rc = h->v2_memory
+                 ? apply(h->v2_fd, memory_v2, ARRAY_LEN(memory_v2), e)
+                 : apply(h->v1_fd[CGROUP_V1_MEMORY], memory_v1, ARRAY_LEN(memory_v1), e);
+
+    if (rc < 0)
+        return rc;
+    (void)snprintf(text, sizeof text, "%u", pids);
+    rc = task_write_file(h->v2_pids ? h->v2_fd : h->v1_fd[CGROUP_V1_PIDS], "pids.max",
+                         pids > 0 ? text : "max");
+    return rc < 0 ? err_set(e, -rc, "set pids.max of all sandboxes to %u", pids) : 0;
+}
+
+/* Throttles are of whole disks: a partition's limit is its disk's. */
+int cgroup_host_set_disk(struct cgroup_host *h, int fd)
+{
+    char path[64], text[CGROUP_DISK_MAX];
+    struct stat st;
+    AUTO_CLOSE int dir = -1;
+
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!h->v2_io && h->v1_fd[CGROUP_V1_BLKIO] < 0)
+        return -ENODEV;
+    (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u", major(st.st_dev),
+                   minor(st.st_dev));
+    dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return -ENODEV;
+    bool is_part = faccessat(dir, "partition", F_OK, 0) == 0;
+    AUTO_CLOSE int dev = openat(dir, is_part ? "../dev" : "dev", O_RDONLY | O_CLOEXEC);
+    ssize_t n = dev < 0 ? -1 : read(dev, text, sizeof text);
+    struct str line, rest;
+    if (n <= 0)
+        return -ENODEV;
+    (void)str_cut((struct str){ text, (size_t)n }, '\n', &line, &rest);
+    return str_copy(line, h->disk, sizeof h->disk);
 }
 
 /* v1 has no kill file: read the list and signal, until a pass finds nobody new. The pids come

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/keyctl.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -59,6 +60,8 @@
 #define DENY  (SECCOMP_RET_ERRNO | EPERM)
 #define NONE  (SECCOMP_RET_ERRNO | ENOSYS)
 #define KILL  SECCOMP_RET_KILL_PROCESS
+/* To the listener of the newest filter that says so. There is none of the warden's: ENOSYS. */
+#define REPORT SECCOMP_RET_USER_NOTIF
 
 #define CLONE_NEW_ANY                                                                          \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
@@ -68,6 +71,26 @@ static const int workload_calls[] = {
 #define X(name) SYS_##name,
 #include "sys/syscalls_workload.h"
 #undef X
+};
+static const int strict_refuses[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_strict.h"
+#undef X
+};
+static const int namespace_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_namespaces.h"
+#undef X
+};
+static const int debug_calls[] = { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev };
+static const struct {
+    int nr;
+    const char *name;
+} tripwires[] = {
+#define X(name) { SYS_##name, #name },
+#include "sys/syscalls_tripwires.h"
+#undef X
+    { SYS_clone, "clone" } /* with CLONE_NEWUSER: block_clone */
 };
 static const int api_calls[] = {
 #define X(name) SYS_##name,
@@ -82,8 +105,11 @@ static const int monitor_calls[] = {
 
 /* Loading code into the kernel, watching or rewriting other processes, switching the machine,
  * and interfaces with a history of kernel holes: nothing that the warden, a monitor or a
- * sandbox does needs one. */
-static const int warden_refuses[] = {
+ * sandbox does needs one. An errno here would win over a report to the sandbox's monitor, so
+ * what is a tripwire inside is refused by a report that nobody listens to (ENOSYS):
+ * warden_mutes. ptrace and process_vm_* are in neither list, since debug profiles have them;
+ * they give the warden nothing that /proc/PID/mem does not. */
+static const int warden_mutes[] = {
     SYS_bpf,
     SYS_perf_event_open,
     SYS_io_uring_setup,
@@ -92,37 +118,19 @@ static const int warden_refuses[] = {
     SYS_userfaultfd,
     SYS_init_module,
     SYS_finit_module,
-    SYS_delete_module,
     SYS_kexec_load,
     SYS_kexec_file_load,
-    SYS_reboot,
-    SYS_swapon,
-    SYS_swapoff,
-    SYS_acct,
-    SYS_quotactl,
-    SYS_syslog,
-    SYS_iopl,
-    SYS_ioperm,
-    SYS_modify_ldt,
-    SYS_ptrace,
-    SYS_process_vm_readv,
-    SYS_process_vm_writev,
-    SYS_kcmp,
-    SYS_pidfd_getfd,
-    SYS_keyctl,
     SYS_add_key,
     SYS_request_key,
     SYS_open_by_handle_at,
-    SYS_settimeofday,
-    SYS_clock_settime,
-    SYS_clock_adjtime,
-    SYS_adjtimex,
-    SYS_mbind,
-    SYS_migrate_pages,
-    SYS_move_pages,
-    SYS_lookup_dcookie,
-    SYS_fanotify_init,
-    SYS_vhangup,
+};
+static const int warden_refuses[] = {
+    SYS_delete_module, SYS_reboot,        SYS_swapon,        SYS_swapoff,
+    SYS_acct,          SYS_quotactl,      SYS_syslog,        SYS_iopl,
+    SYS_ioperm,        SYS_modify_ldt,    SYS_kcmp,          SYS_pidfd_getfd,
+    SYS_settimeofday,  SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex,
+    SYS_mbind,         SYS_migrate_pages, SYS_move_pages,    SYS_lookup_dcookie,
+    SYS_fanotify_init, SYS_vhangup,
 };
 
 static void emit(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
@@ -193,15 +201,23 @@ static void emit_tree(struct filter *f, const struct range *r, size_t n, struct 
     emit_tree(f, r + half, n - half, m);
 }
 
-static size_t find_ranges(const int *calls, size_t n, struct range *out, size_t max)
-{
-    bool allowed[NR_LIMIT] = { false };
-    size_t k = 0;
+struct call_set {
+    bool has[NR_LIMIT];
+};
 
+static void set_calls(struct call_set *s, const int *calls, size_t n, bool has)
+{
     for (size_t i = 0; i < n; i++) {
         ASSERT(calls[i] >= 0 && (uint32_t)calls[i] < NR_LIMIT);
-        allowed[calls[i]] = true;
+        s->has[calls[i]] = has;
     }
+}
+
+static size_t find_ranges(const struct call_set *s, struct range *out, size_t max)
+{
+    const bool *allowed = s->has;
+    size_t k = 0;
+
     for (uint32_t nr = 0; nr < NR_LIMIT; nr++) {
         if (!allowed[nr])
             continue;
@@ -228,6 +244,8 @@ static void block_clone(struct filter *f)
 {
     unsigned short at = begin_block(f, SYS_clone);
     emit_load_arg(f, 0);
+    emit(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NEWUSER);
+    emit_ret(f, REPORT);
     emit(f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NEW_ANY);
     emit_ret(f, DENY);
     emit_ret(f, ALLOW);
@@ -273,20 +291,26 @@ static void block_mknod(struct filter *f, uint32_t call, unsigned mode_arg)
 static const uint32_t inet_protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP,
                                            IPPROTO_ICMPV6 };
 
-/* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which
- * getifaddrs uses. Family, type and protocol are ints. */
-static void block_socket(struct filter *f, bool inet_stream_only)
+static void block_inet_socket(struct filter *f)
 {
     unsigned short at = begin_block(f, SYS_socket);
     emit_load_arg(f, 0);
-    if (inet_stream_only) {
-        emit_ret_if(f, AF_INET, ALLOW);
-        emit_ret_if(f, AF_INET6, ALLOW);
-        emit_ret(f, DENY);
-        patch_ja(f, at);
-        return;
-    }
+    emit_ret_if(f, AF_INET, ALLOW);
+    emit_ret_if(f, AF_INET6, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+/* UNIX, INET, INET6 streams, datagrams and (UNIX) packets; NETLINK for routes only, which
+ * getifaddrs uses, or not at all. Family, type and protocol
+ * are ints. */
+static void block_socket(struct filter *f, bool netlink)
+{
+    unsigned short at = begin_block(f, SYS_socket);
+    emit_load_arg(f, 0);
     emit_ret_if(f, AF_UNIX, ALLOW);
+    if (!netlink)
+        emit_ret_if(f, AF_NETLINK, DENY);
     emit(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK);
     emit_load_arg(f, 2);
     emit_ret_if(f, NETLINK_ROUTE, ALLOW);
@@ -339,10 +363,38 @@ static void block_prctl_get_seccomp(struct filter *f)
     patch_ja(f, at);
 }
 
-static void emit_specials(struct filter *f, enum filter_profile profile)
+/* To hear tripwires and to answer them; the commands are 32-bit numbers. */
+static void block_ioctl_notify(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_ioctl);
+    emit_load_arg(f, 1);
+    emit_ret_if(f, (uint32_t)SECCOMP_IOCTL_NOTIF_RECV, ALLOW);
+    emit_ret_if(f, (uint32_t)SECCOMP_IOCTL_NOTIF_SEND, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
+/* A sandbox's monitor leaves the session keyring of whoever started the warden; nothing else is
+ * done with keys. */
+static void block_keyctl(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_keyctl);
+    emit_load_arg(f, 0);
+    emit_ret_if(f, KEYCTL_JOIN_SESSION_KEYRING, ALLOW);
+    emit_ret(f, REPORT);
+    patch_ja(f, at);
+}
+
+static bool is_workload(enum filter_profile profile)
+{
+    return profile == FILTER_WORKLOAD || profile == FILTER_STRICT || profile == FILTER_DEBUG;
+}
+
+static void emit_specials(struct filter *f, enum filter_profile profile, unsigned options)
 {
     if (profile == FILTER_MONITOR) {
-        block_socket(f, true);
+        block_inet_socket(f);
+        block_ioctl_notify(f);
         block_prctl_get_seccomp(f);
         return;
     }
@@ -353,9 +405,10 @@ static void emit_specials(struct filter *f, enum filter_profile profile)
         emit_ret_if(f, SYS_clone3, NONE);
         return;
     }
-    block_clone(f);
+    if (!(options & FILTER_NAMESPACES)) /* else it is in the list */
+        block_clone(f);
     block_ioctl(f);
-    block_socket(f, false);
+    block_socket(f, profile != FILTER_STRICT);
     block_mknod(f, SYS_mknod, 1);
     block_mknod(f, SYS_mknodat, 2);
     block_personality(f);
@@ -376,34 +429,82 @@ static void emit_head(struct filter *f)
 static void build_deny_list(struct filter *f)
 {
     emit_head(f);
+    block_keyctl(f);
+    for (size_t i = 0; i < ARRAY_LEN(warden_mutes); i++)
+        emit_ret_if(f, (uint32_t)warden_mutes[i], REPORT);
     for (size_t i = 0; i < ARRAY_LEN(warden_refuses); i++)
         emit_ret_if(f, (uint32_t)warden_refuses[i], DENY);
     emit_ret(f, ALLOW);
 }
 
+static void choose_calls(struct call_set *s, enum filter_profile profile, unsigned options)
+{
+    static const int clone_itself[] = { SYS_clone };
+
+    if (profile == FILTER_API) {
+        set_calls(s, api_calls, ARRAY_LEN(api_calls), true);
+        return;
+    }
+    if (profile == FILTER_MONITOR) {
+        set_calls(s, monitor_calls, ARRAY_LEN(monitor_calls), true);
+        return;
+    }
+    set_calls(s, workload_calls, ARRAY_LEN(workload_calls), true);
+    if (profile == FILTER_STRICT)
+        set_calls(s, strict_refuses, ARRAY_LEN(strict_refuses), false);
+    if (profile == FILTER_DEBUG)
+        set_calls(s, debug_calls, ARRAY_LEN(debug_calls), true);
+    if (options & FILTER_NAMESPACES) {
+        set_calls(s, namespace_calls, ARRAY_LEN(namespace_calls), true);
+        set_calls(s, clone_itself, ARRAY_LEN(clone_itself), true);
+    }
+}
+
+/* Behind the tree, so that allowed calls do not pay for them. */
+static void emit_tripwires(struct filter *f)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tripwires); i++)
+        if (tripwires[i].nr != SYS_clone)
+            emit_ret_if(f, (uint32_t)tripwires[i].nr, REPORT);
+}
+
+const char *filter_tripwire_name(int nr)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tripwires); i++)
+        if (tripwires[i].nr == nr)
+            return tripwires[i].name;
+    return NULL;
+}
+
+int filter_tripwire_at(size_t i)
+{
+    return i < ARRAY_LEN(tripwires) ? tripwires[i].nr : -1;
+}
+
 void filter_build(struct filter *f, enum filter_profile profile)
+{
+    filter_build_with(f, profile, 0);
+}
+
+void filter_build_with(struct filter *f, enum filter_profile profile, unsigned options)
 {
     if (profile == FILTER_WARDEN) {
         build_deny_list(f);
         return;
     }
-    static const struct {
-        const int *calls;
-        size_t n;
-    } list[] = {
-        [FILTER_API] = { api_calls, ARRAY_LEN(api_calls) },
-        [FILTER_WORKLOAD] = { workload_calls, ARRAY_LEN(workload_calls) },
-        [FILTER_MONITOR] = { monitor_calls, ARRAY_LEN(monitor_calls) },
-    };
     struct range range[160];
     struct misses misses = { .n = 0 };
-    size_t n = find_ranges(list[profile].calls, list[profile].n, range, ARRAY_LEN(range));
+    struct call_set calls = { .has = { false } };
 
+    choose_calls(&calls, profile, options);
+    size_t n = find_ranges(&calls, range, ARRAY_LEN(range));
     emit_head(f);
     emit_tree(f, range, n, &misses);
     for (size_t i = 0; i < misses.n; i++)
         patch_ja(f, misses.at[i]);
-    emit_specials(f, profile);
+    emit_specials(f, profile, options);
+    if (is_workload(profile))
+        emit_tripwires(f);
     emit(f, BPF_JMP | BPF_JGT | BPF_K, 0, 1, NEWEST_KNOWN);
     emit_ret(f, NONE);
     emit_ret(f, DENY);
@@ -448,14 +549,25 @@ unsigned filter_run(const struct filter *f, const struct seccomp_data *data)
     return 0;
 }
 
-int filter_load(const struct filter *f, struct err *e)
+static int load(const struct filter *f, unsigned flags, struct err *e)
 {
     struct sock_fprog prog = { .len = f->n };
 
     prog.filter = (struct sock_filter *)(uintptr_t)f->insn; /* the kernel reads it only */
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+    long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+    if (rc < 0)
         return err_set(e, errno, "load the system call filter");
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != SECCOMP_MODE_FILTER)
         return err_say(e, EPERM, "the system call filter is not in force after loading it");
-    return 0;
+    return (int)rc;
+}
+
+int filter_load(const struct filter *f, struct err *e)
+{
+    return load(f, 0, e);
+}
+
+int filter_load_watched(const struct filter *f, struct err *e)
+{
+    return load(f, SECCOMP_FILTER_FLAG_NEW_LISTENER, e);
 }

@@ -8,6 +8,6 @@ X(recvmsg) X(sendmsg) X(accept4) X(listen)            /* the monitor protocol */
 X(connect) X(bind) X(getsockopt) X(setsockopt)        /* MONITOR_CONNECT (socket is checked by value) */
 X(close) X(fstatfs) X(fstat)                          /* stats */
 X(timerfd_settime) X(clock_gettime) X(nanosleep) X(clock_nanosleep) /* deadline; waiting for a freeze */
-X(waitid) X(poll)                                     /* init has ended */
+X(waitid) X(poll)                                     /* init has ended; tripwires (ioctl is checked by value) */
 X(exit_group) X(exit) X(rt_sigreturn) X(restart_syscall) X(rt_sigprocmask) X(gettid) X(getpid) X(tgkill) /* ending, abort */
 X(brk) X(munmap) X(mmap) X(mprotect) X(madvise) X(futex) /* libc's own needs in stdio and abort */

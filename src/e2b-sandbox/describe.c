@@ -80,6 +80,20 @@ static void report_kernel(const struct isolation *i, struct buf *out)
              i->pid_namespaces > 0 ? "true" : "false");
 }
 
+static const char *profile_text(uint32_t profile)
+{
+    static const char *const text[PROFILE_MAX] = { "default", "strict", "debug" };
+    return profile < PROFILE_MAX ? text[profile] : "unknown";
+}
+
+static void report_walls(const struct monitor_stats *s, struct buf *out)
+{
+    buf_addf(out,
+             "\"seccompProfile\":\"%s\",\"landlockAbi\":%u,\"tripwires\":%" PRIu64
+             ",\"tripwireAlarms\":%" PRIu64 ",",
+             profile_text(s->profile), s->landlock_abi, s->tripwires, s->tripwire_alarms);
+}
+
 static void report_isolation(struct app *a, struct sandbox *s, struct buf *out)
 {
     struct sandbox_now now = sandbox_look(s);
@@ -98,6 +112,7 @@ static void report_isolation(struct app *a, struct sandbox *s, struct buf *out)
     bool is_read = isolation_read(stats.agent_pid, now.host_uid, &facts);
     if (is_read)
         report_kernel(&facts, out);
+    report_walls(&stats, out);
     buf_addf(out,
              "\"network\":\"loopback only\",\"memoryLimitBytes\":%" PRIu64
              ",\"memoryBytes\":%" PRIu64 ",\"diskLimitBytes\":%" PRIu64

@@ -93,25 +93,41 @@ void sandbox_set_host(struct sandbox *s, const struct warden_msg *m)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-void sandbox_add_sample(struct sandbox *s, const struct sample *one, uint64_t oom_kills)
+void sandbox_add_sample(struct sandbox *s, const struct sample *one)
 {
     (void)pthread_mutex_lock(&s->lock);
     s->sample[s->next_sample] = *one;
     s->next_sample = (s->next_sample + 1) % SAMPLES_MAX;
     if (s->n_samples < SAMPLES_MAX)
         s->n_samples++;
-    s->oom_kills = oom_kills;
     (void)pthread_mutex_unlock(&s->lock);
 }
 
-bool sandbox_newest(struct sandbox *s, uint64_t *memory_bytes, uint64_t *oom_kills)
+void sandbox_add_counts(struct sandbox *s, uint64_t oom_kills, uint64_t tripwires)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (oom_kills > s->counts.oom_kills)
+        s->counts.oom_kills = oom_kills;
+    if (tripwires > s->counts.tripwires)
+        s->counts.tripwires = tripwires;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+struct sandbox_counts sandbox_counts(struct sandbox *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct sandbox_counts counts = s->counts;
+    (void)pthread_mutex_unlock(&s->lock);
+    return counts;
+}
+
+bool sandbox_newest(struct sandbox *s, uint64_t *memory_bytes)
 {
     (void)pthread_mutex_lock(&s->lock);
     bool has_one = s->n_samples > 0;
     if (has_one) {
         *memory_bytes =
             s->sample[(s->next_sample + SAMPLES_MAX - 1) % SAMPLES_MAX].memory_bytes;
-        *oom_kills = s->oom_kills;
     }
     (void)pthread_mutex_unlock(&s->lock);
     return has_one;

@@ -28,6 +28,12 @@ struct sample {
     uint64_t memory_bytes, memory_limit_bytes, disk_bytes, disk_limit_bytes;
 };
 
+/* Since its start; they never fall. */
+struct sandbox_counts {
+    uint64_t oom_kills; /* processes that its memory limit killed */
+    uint64_t tripwires; /* forbidden system calls that were reported */
+};
+
 struct sandbox {
     /* Fixed once it is in the fleet. */
     struct sandbox_facts facts;
@@ -42,7 +48,7 @@ struct sandbox {
     uint64_t started_ns, end_ns; /* real time */
     uint64_t running_since_ns;   /* monotonic: when this program knew that it runs */
     uint32_t host_uid;           /* 0: not known yet */
-    uint64_t oom_kills;
+    struct sandbox_counts counts;
     uint64_t monitor_pid;
     struct sandbox_limits limits;      /* likewise */
     struct sample sample[SAMPLES_MAX]; /* a ring */
@@ -82,9 +88,12 @@ struct sandbox_now sandbox_look(struct sandbox *s);
 void sandbox_set_end(struct sandbox *s, uint64_t end_ns);
 /* What a row of WARDEN_LIST or an answer to WARDEN_SPAWN tells. */
 void sandbox_set_host(struct sandbox *s, const struct warden_msg *m);
-void sandbox_add_sample(struct sandbox *s, const struct sample *one, uint64_t oom_kills);
-/* Memory and kills of the newest sample; false if there is none. */
-bool sandbox_newest(struct sandbox *s, uint64_t *memory_bytes, uint64_t *oom_kills);
+void sandbox_add_sample(struct sandbox *s, const struct sample *one);
+/* Memory of the newest sample; false if there is none. */
+bool sandbox_newest(struct sandbox *s, uint64_t *memory_bytes);
+/* Takes over what is larger than what is known. */
+void sandbox_add_counts(struct sandbox *s, uint64_t oom_kills, uint64_t tripwires);
+struct sandbox_counts sandbox_counts(struct sandbox *s);
 /* Copies the samples, oldest first, into out, which has room for SAMPLES_MAX. */
 size_t sandbox_samples(struct sandbox *s, struct sample *out);
 

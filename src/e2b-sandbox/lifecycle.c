@@ -20,6 +20,7 @@
 #define INIT_LIMIT_NS  (10 * NS_PER_S)
 #define INIT_MAX       (4u << 20) /* bytes of the body of /init: the largest environment, escaped */
 #define RETRY_SOON     "Retry-After: 1\r\n"
+#define RETRY_LATER    "Retry-After: 5\r\n"
 
 #define DISK_BYTES_PER_INODE 4096u
 #define INODES_MIN           1024u
@@ -80,6 +81,21 @@ uint32_t lifecycle_max_sandboxes(struct app *a)
     return theirs > 0 && theirs < a->config.max_sandboxes ? theirs : a->config.max_sandboxes;
 }
 
+/* By the warden's look at the kernel's numbers, not by counting. */
+static void say_no_memory(struct failure *f, int rc)
+{
+    if (rc == -EDQUOT)
+        say(f, 429, "sandbox_capacity_unavailable",
+            "the sandboxes that run use all the memory that this server may give them: end "
+            "one, "
+            "or start the server with a larger --total-memory");
+    else
+        say(f, 503, "sandbox_capacity_unavailable",
+            "the host has too little memory available for another sandbox just now; try again "
+            "in a few seconds");
+    f->headers = RETRY_LATER;
+}
+
 static void say_full(struct app *a, struct failure *f)
 {
     say(f, 429, "sandbox_capacity_unavailable",
@@ -87,19 +103,32 @@ static void say_full(struct app *a, struct failure *f)
         "server with a larger "
         "--max-sandboxes",
         lifecycle_max_sandboxes(a));
+    f->headers = RETRY_LATER;
 }
 
 /* --- the end --- */
 
+void lifecycle_ended_with(struct app *a, struct sandbox *s, const struct warden_msg *m)
+{
+    sandbox_add_counts(s, m->oom_kills, m->tripwires);
+    lifecycle_ended(a, s, m->cause < CAUSE_MAX ? (enum sandbox_cause)m->cause : CAUSE_UNKNOWN);
+}
+
 void lifecycle_ended(struct app *a, struct sandbox *s, enum sandbox_cause cause)
 {
+    struct sandbox_counts counts;
     struct err e;
 
     if (!fleet_remove(a->fleet, s))
         return;
     (void)atomic_fetch_add(&a->metrics.ended[cause], 1);
+    counts = sandbox_counts(s);
+    (void)atomic_fetch_add(&a->metrics.oom_kills, counts.oom_kills);
+    (void)atomic_fetch_add(&a->metrics.tripwires, counts.tripwires);
     log_event(sandbox_cause_is_normal(cause) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "sandbox_ended",
-              "sandbox=%s cause=%s", s->facts.id.text, sandbox_cause_text(cause));
+              "sandbox=%s cause=%s oom_kills=%llu tripwires=%llu", s->facts.id.text,
+              sandbox_cause_text(cause), (unsigned long long)counts.oom_kills,
+              (unsigned long long)counts.tripwires);
     /* A row that cannot be written now is put right by the reconciler: no such sandbox is listed by the warden. */
     if (registry_set_ended(a->registry, &s->facts.id, sandbox_cause_text(cause),
                            clock_real_ns(), &e) < 0)
@@ -131,6 +160,7 @@ int lifecycle_kill(struct app *a, struct sandbox *s, struct failure *f)
     if (rc == -ENOTCONN)
         rc = monitor_kill(s, a->warden);
     if (rc == 0 || rc == -ENOENT) {
+        sandbox_add_counts(s, m.oom_kills, m.tripwires);
         lifecycle_ended(a, s, CAUSE_KILLED);
         return 0;
     }
@@ -265,11 +295,23 @@ static struct sandbox_limits limits_of(const struct app *a, const struct templat
     };
 }
 
+static struct sandbox_policy policy_of(const struct template *t)
+{
+    return (struct sandbox_policy){
+        .profile = t->profile,
+        .flags = (t->user_namespaces ? SANDBOX_USER_NAMESPACES : 0) |
+                 (t->disk_file ? SANDBOX_DISK_FILE : 0),
+        .cpu_shares = t->cpu_shares,
+        .io_bytes_per_s = (uint64_t)t->io_mib_per_s << 20,
+    };
+}
+
 static int spawn(struct app *a, struct sandbox *s, const struct template *t, struct failure *f)
 {
     struct warden_msg m = { .type = WARDEN_SPAWN,
                             .id = s->facts.id,
-                            .limits = limits_of(a, t) };
+                            .limits = limits_of(a, t),
+                            .policy = policy_of(t) };
     AUTO_CLOSE int fd = -1;
 
     memcpy(m.image.byte, t->digest, sizeof m.image.byte);
@@ -281,6 +323,8 @@ static int spawn(struct app *a, struct sandbox *s, const struct template *t, str
         say_start_failed(f, sandbox_step_text(STEP_TIMEOUT), why_text(rc));
     } else if (m.step <= STEP_ADMIT && (m.status == -EAGAIN || m.status == -ENOSPC)) {
         say_full(a, f);
+    } else if (m.step <= STEP_ADMIT && (m.status == -EDQUOT || m.status == -ENOMEM)) {
+        say_no_memory(f, m.status);
     } else if (m.status != 0 || fd < 0) {
         say_start_failed(f,
                          m.step < STEP_MAX ? sandbox_step_text((enum sandbox_step)m.step)

@@ -32,6 +32,8 @@ int lifecycle_change_end(struct app *a, struct sandbox *s, enum end_change how,
 
 /* It has ended: takes note, once, whoever tells. */
 void lifecycle_ended(struct app *a, struct sandbox *s, enum sandbox_cause cause);
+/* The same with all that WARDEN_EXITED says. */
+void lifecycle_ended_with(struct app *a, struct sandbox *s, const struct warden_msg *m);
 
 /* The largest number of sandboxes at once: ours, or the warden's if that is less. */
 uint32_t lifecycle_max_sandboxes(struct app *a);

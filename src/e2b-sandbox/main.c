@@ -70,13 +70,13 @@ static void on_done(const struct http1_head *head, unsigned status, uint64_t too
 
 /* --- what the warden's client calls --- */
 
-static void on_exited(const struct sandbox_id *id, enum sandbox_cause cause, void *arg)
+static void on_exited(const struct warden_msg *m, void *arg)
 {
     struct app *a = arg;
-    AUTO_SANDBOX struct sandbox *s = fleet_find_any(a->fleet, id);
+    AUTO_SANDBOX struct sandbox *s = fleet_find_any(a->fleet, &m->id);
 
     if (s)
-        lifecycle_ended(a, s, cause);
+        lifecycle_ended_with(a, s, m);
 }
 
 static void on_connected(void *arg)

@@ -125,7 +125,11 @@ static void sandboxes_write(struct metrics *m, const struct metrics_now *now, st
         buf_addf(b, "e2b_sandbox_ended_total{cause=\"%s\"} %llu\n",
                  sandbox_cause_text((enum sandbox_cause)c), atomic_load(&m->ended[c]));
     one(b, "e2b_oom_kills_total", "counter",
-        "Processes killed by the memory limit in sandboxes that still run.", now->oom_kills);
+        "Processes killed by the memory limits of sandboxes.",
+        atomic_load(&m->oom_kills) + now->oom_kills);
+    one(b, "e2b_tripwires_total", "counter",
+        "Forbidden system calls that only attacks and probes make.",
+        atomic_load(&m->tripwires) + now->tripwires);
 }
 
 static uint64_t quantile(const struct metrics_now *now, unsigned percent)

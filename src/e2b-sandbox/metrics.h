@@ -37,6 +37,7 @@ struct metrics { /* zeroed is empty */
     struct histogram request_time, create_time;
     atomic_ullong created, create_failed, auth_failed, auth_throttled;
     atomic_ullong ended[CAUSE_MAX];
+    atomic_ullong oom_kills, tripwires; /* of sandboxes that have ended */
     atomic_ullong orphans_killed, relayed_up, relayed_down;
 };
 
@@ -55,7 +56,8 @@ struct metrics_now {
     /* Of the running sandboxes, by their newest samples; sorted ascending. */
     const uint64_t *memory;
     unsigned n_memory;
-    uint64_t memory_sum, oom_kills;
+    uint64_t memory_sum;
+    uint64_t oom_kills, tripwires; /* of those that are there */
 };
 /* Appends the text of format 0.0.4. */
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct buf *out);

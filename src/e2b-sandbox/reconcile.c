@@ -128,7 +128,8 @@ static void sample_all(struct reconciler *r)
         if (sandbox_look(s).state == SANDBOX_RUNNING &&
             monitor_stats(s, r->a->warden, &stats) == 0) {
             const struct sample one = monitor_sample(&stats);
-            sandbox_add_sample(s, &one, stats.oom_kills);
+            sandbox_add_sample(s, &one);
+            sandbox_add_counts(s, stats.oom_kills, stats.tripwires);
         }
         sandbox_put(s);
     }

@@ -277,7 +277,8 @@ static void sample_now(struct request *r, struct sandbox *s)
     if (monitor_stats(s, r->a->warden, &stats) < 0)
         return; /* then there is what was sampled before */
     const struct sample now = monitor_sample(&stats);
-    sandbox_add_sample(s, &now, stats.oom_kills);
+    sandbox_add_sample(s, &now);
+    sandbox_add_counts(s, stats.oom_kills, stats.tripwires);
 }
 
 void route_sandbox_metrics(struct request *r)

@@ -61,11 +61,13 @@ static void measure_memory(struct app *a, struct memory *m, struct metrics_now *
     size_t n = fleet_all(a->fleet, m->all);
 
     for (size_t i = 0; i < n; i++) {
-        uint64_t bytes, oom_kills;
-        if (sandbox_newest(m->all[i], &bytes, &oom_kills)) {
+        struct sandbox_counts counts = sandbox_counts(m->all[i]);
+        uint64_t bytes;
+        now->oom_kills += counts.oom_kills;
+        now->tripwires += counts.tripwires;
+        if (sandbox_newest(m->all[i], &bytes)) {
             m->bytes[now->n_memory++] = bytes;
             now->memory_sum += bytes;
-            now->oom_kills += oom_kills;
         }
         sandbox_put(m->all[i]);
     }

@@ -193,9 +193,7 @@ static void read_messages(struct warden *w, int fd)
             return;
         if (m.type == WARDEN_EXITED) {
             if (sandbox_id_ok(&m.id))
-                w->events.on_exited(
-                    &m.id, m.cause < CAUSE_MAX ? (enum sandbox_cause)m.cause : CAUSE_UNKNOWN,
-                    w->events.arg);
+                w->events.on_exited(&m, w->events.arg);
         } else if (deliver(w, &m, passed)) {
             (void)fd_steal(&passed);
         }

@@ -14,7 +14,7 @@
 struct warden;
 
 struct warden_events { /* called on the reading thread; must not call the warden */
-    void (*on_exited)(const struct sandbox_id *id, enum sandbox_cause cause, void *arg);
+    void (*on_exited)(const struct warden_msg *m, void *arg);
     void (*on_connected)(void *arg);
     void *arg;
 };

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 
-#define CHILD_ARGS_MAX 48u
+#define CHILD_ARGS_MAX 64u
 #define CHILD_FDS_MAX  3u
 
 struct child {

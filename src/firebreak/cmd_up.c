@@ -52,9 +52,10 @@ struct up {
     char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX];
     char uid_text[16], base_text[16], max_text[16];
     char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX];
-    char *extra
-        [EXTRA_MAX]; /* options of the API's, handed on with their values; NULL after the last */
-    size_t n_extra;
+    struct extra {
+        char *word[EXTRA_MAX]; /* options handed on with their values; NULL after the last */
+        size_t n;
+    } warden_extra, api_extra;
     struct child warden, api;
     int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd;
     char key[API_KEY_TEXT_MAX];
@@ -213,12 +214,15 @@ static void make_command_lines(struct up *u)
                           u->uid_text,     arg("--bootstrap-key-fd"),
                           arg("3"),        arg("--listen-fd"),
                           arg("4") };
-    _Static_assert(ARRAY_LEN(warden) + 2 <= CHILD_ARGS_MAX, "room for --stop-all and NULL");
+    _Static_assert(ARRAY_LEN(warden) + EXTRA_MAX + 1 <= CHILD_ARGS_MAX,
+                   "room for --stop-all, too");
     memcpy(u->warden_argv, warden, sizeof warden);
+    memcpy(u->warden_argv + ARRAY_LEN(warden), u->warden_extra.word,
+           sizeof u->warden_extra.word);
     _Static_assert(ARRAY_LEN(api) + EXTRA_MAX <= CHILD_ARGS_MAX,
                    "room for the options that are handed on");
     memcpy(u->api_argv, api, sizeof api);
-    memcpy(u->api_argv + ARRAY_LEN(api), u->extra, sizeof u->extra);
+    memcpy(u->api_argv + ARRAY_LEN(api), u->api_extra.word, sizeof u->api_extra.word);
     u->warden = (struct child){
         .name = "warden", .argv = u->warden_argv, .log_fd = u->warden_log_fd, .pass_fd = { -1 }
     };
@@ -518,78 +522,105 @@ static int run_instance(struct up *u)
     return status == CLI_OK ? stopped : status;
 }
 
-/* Options that are the API's own: it checks their values. */
-static const char *const handed_on[] = {
-    "--domain", "--host", "--max-timeout", "--pids", "--conns-per-sandbox", "--log-level"
+/* Options that a service takes as they are: it checks their values. */
+static const struct handed_on {
+    const char *option; /* with its "--" */
+    bool to_warden;     /* else to the API */
+} handed_on[] = {
+    { "--domain", false },      { "--host", false },      { "--max-timeout", false },
+    { "--pids", false },        { "--log-level", false }, { "--conns-per-sandbox", false },
+    { "--total-memory", true }, { "--total-pids", true }, { "--reserve-memory", true },
 };
 
-static bool hand_on(struct up *u, int which, char *value)
+static int hand_on(struct up *u, const struct handed_on *h, char *value)
 {
-    if (u->n_extra + 2 >= EXTRA_MAX)
-        return false;
-    u->extra[u->n_extra++] = arg(handed_on[which]);
-    u->extra[u->n_extra++] = value;
-    return true;
+    struct extra *x = h->to_warden ? &u->warden_extra : &u->api_extra;
+
+    if (x->n + 2 >= EXTRA_MAX)
+        return cli_usage_error(&cmd_up, "too many options for one service: at most %u",
+                               EXTRA_MAX / 2 - 1);
+    x->word[x->n++] = arg(h->option);
+    x->word[x->n++] = value;
+    return 0;
 }
 
-static int up_run(int argc, char **argv)
+enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_HANDED_ON };
+
+static const struct option own_options[] = {
+    { "listen", required_argument, NULL, PLACE_LISTEN },
+    { "keep", no_argument, NULL, OPT_KEEP },
+    { "max-sandboxes", required_argument, NULL, OPT_MAX },
+    { "uid-base", required_argument, NULL, OPT_UID_BASE },
+    { "log-dir", required_argument, NULL, OPT_LOG_DIR },
+    PLACE_OPTIONS,
+    { "help", no_argument, NULL, 'h' },
+};
+
+/* Returns 0, or an exit status after saying what is wrong. */
+static int take_option(struct up *u, int o, char *value)
 {
-    enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_HANDED_ON };
-    static const struct option options[] = {
-        { "listen", required_argument, NULL, PLACE_LISTEN },
-        { "keep", no_argument, NULL, OPT_KEEP },
-        { "max-sandboxes", required_argument, NULL, OPT_MAX },
-        { "uid-base", required_argument, NULL, OPT_UID_BASE },
-        { "log-dir", required_argument, NULL, OPT_LOG_DIR },
-        { "domain", required_argument, NULL, OPT_HANDED_ON },
-        { "host", required_argument, NULL, OPT_HANDED_ON + 1 },
-        { "max-timeout", required_argument, NULL, OPT_HANDED_ON + 2 },
-        { "pids", required_argument, NULL, OPT_HANDED_ON + 3 },
-        { "conns-per-sandbox", required_argument, NULL, OPT_HANDED_ON + 4 },
-        { "log-level", required_argument, NULL, OPT_HANDED_ON + 5 },
-        PLACE_OPTIONS,
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
-    static struct up
-        u; /* too large for the stack; used by this function and those it calls only */
+    const uint64_t last_base = UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1);
+
+    if (o >= OPT_HANDED_ON && o < OPT_HANDED_ON + (int)ARRAY_LEN(handed_on))
+        return hand_on(u, &handed_on[o - OPT_HANDED_ON], value);
+    if (o == OPT_KEEP)
+        u->keep = true;
+    else if (o == OPT_LOG_DIR)
+        u->log_dir = value;
+    else if (o == OPT_MAX &&
+             num_parse_u64(str_from(value), 1, MAX_SANDBOXES, &u->max_sandboxes) < 0)
+        return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
+                               MAX_SANDBOXES, value);
+    else if (o == OPT_UID_BASE &&
+             num_parse_u64(str_from(value), 65536, last_base, &u->uid_base) < 0)
+        return cli_usage_error(
+            &cmd_up,
+            "--uid-base takes the first of the sandboxes' host uids, 65536 to "
+            "%llu, not '%s'",
+            (unsigned long long)last_base, value);
+    else
+        (void)place_option(&u->place, o, value);
+    return 0;
+}
+
+static int read_options(struct up *u, int argc, char **argv)
+{
+    struct option options[ARRAY_LEN(own_options) + ARRAY_LEN(handed_on) + 1] = { 0 };
     struct err e;
     int o;
 
-    u = (struct up){
-        .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1, .listen_fd = -1
-    };
+    memcpy(options, own_options, sizeof own_options);
+    for (size_t i = 0; i < ARRAY_LEN(handed_on); i++)
+        options[ARRAY_LEN(own_options) + i] =
+            (struct option){ handed_on[i].option + strlen("--"), required_argument, NULL,
+                             OPT_HANDED_ON + (int)i };
     while ((o = cli_next_option(&cmd_up, argc, argv, "", options)) >= 0) {
-        if (o == OPT_KEEP)
-            u.keep = true;
-        else if (o == OPT_LOG_DIR)
-            u.log_dir = optarg;
-        else if (o >= OPT_HANDED_ON && o < OPT_HANDED_ON + (int)ARRAY_LEN(handed_on)) {
-            if (!hand_on(&u, o - OPT_HANDED_ON, optarg))
-                return cli_usage_error(&cmd_up, "too many options for the API: at most %u",
-                                       EXTRA_MAX / 2 - 1);
-        } else if (o == OPT_MAX &&
-                   num_parse_u64(str_from(optarg), 1, MAX_SANDBOXES, &u.max_sandboxes) < 0)
-            return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
-                                   MAX_SANDBOXES, optarg);
-        else if (o == OPT_UID_BASE &&
-                 num_parse_u64(str_from(optarg), 65536,
-                               UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1), &u.uid_base) < 0)
-            return cli_usage_error(
-                &cmd_up,
-                "--uid-base takes the first of the sandboxes' host uids, 65536 to %llu, not "
-                "'%s'",
-                (unsigned long long)(UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1)), optarg);
-        else
-            (void)place_option(&u.place, o, optarg);
+        int bad = take_option(u, o, optarg);
+        if (bad != 0)
+            return bad;
     }
     int ended = cli_options_ended(o);
     if (ended >= 0)
         return ended;
     if (optind < argc)
         return cli_usage_error(&cmd_up, "unexpected argument '%s'", argv[optind]);
-    if (place_resolve(&u.place, &e) < 0 || parse_listen(&u, &e) < 0)
+    if (place_resolve(&u->place, &e) < 0 || parse_listen(u, &e) < 0)
         return cli_usage_error(&cmd_up, "%s", e.text);
+    return -1;
+}
+
+static int up_run(int argc, char **argv)
+{
+    static struct up
+        u; /* too large for the stack; used by this function and those it calls only */
+    struct err e;
+
+    u = (struct up){
+        .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1, .listen_fd = -1
+    };
+    int ended = read_options(&u, argc, argv);
+    if (ended >= 0)
+        return ended;
     if (u.uid_base == 0)
         u.uid_base = default_uid_base(u.place.instance);
     if (geteuid() != 0) {
@@ -617,6 +648,10 @@ const struct cli_command cmd_up = {
         "  --uid-base N      first host uid of the sandboxes, each takes 65536 (default: "
         "268435456,\n"
         "                    for another instance than \"default\" one that its name gives)\n"
+        "  --total-memory MIB  what all sandboxes together may use (default 0: no cap)\n"
+        "  --total-pids N    processes of all sandboxes together (default 0: no cap)\n"
+        "  --reserve-memory MIB  refuse a sandbox (503) that would leave the host less "
+        "(default 256)\n"
         "  --keep            leave the sandboxes running at the end; a later 'up' takes "
         "them over\n"
         "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "

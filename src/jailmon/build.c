@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include "ipc/monitor_proto.h"
 #include "jail/init.h"
 #include "sys/filter.h"
+#include "sys/landlock.h"
 #include "sys/task.h"
 
 /* The sandbox has the ids 0..65534 of our range; the last one is ours, and no process of the
@@ -48,7 +50,11 @@ static const struct jail_steps steps = {
     .no_new_privs = STEP_NO_NEW_PRIVS,
     .seccomp = STEP_SECCOMP,
     .agent_exec = STEP_AGENT_EXEC,
+    .landlock = STEP_LANDLOCK,
 };
+_Static_assert((int)JAIL_PROFILE_STRICT == PROFILE_STRICT &&
+                   (int)JAIL_PROFILE_DEBUG == PROFILE_DEBUG,
+               "the library and the protocol number the profiles alike");
 
 /* A network of its own with nothing but lo. The namespace belongs to our user namespace, not to
  * the sandbox's: root inside can neither configure it nor open raw sockets in it. We stay in it
@@ -102,8 +108,10 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
         .disk_bytes = s->start.limits.disk_bytes,
         .disk_inodes = s->start.limits.disk_inodes,
         .pids = s->start.limits.pids,
+        .profile = (enum jail_profile)s->start.policy.profile,
+        .user_namespaces = (s->start.policy.flags & SANDBOX_USER_NAMESPACES) != 0,
     };
-    struct jail_report failed = { .step = STEP_INIT_ID_MAP };
+    struct jail_report failed = { .kind = JAIL_FAILED };
     struct err e = { 0 };
     uint32_t step = STEP_INIT_ID_MAP;
     char go;
@@ -139,6 +147,28 @@ static int next_report(int report_fd, struct jail_report *report, int *fd)
     return ipc_recv(report_fd, report, sizeof *report, fd, 1, NULL);
 }
 
+/* Each thing is sent once, and the tenant does not run yet. */
+static int take_report(struct sandbox *s, const struct jail_report *report, int *fd)
+{
+    switch (report->kind) {
+    case JAIL_SENDS_LAYER:
+        if (s->layer_fd >= 0 || *fd < 0)
+            return -EPROTO;
+        s->layer_fd = fd_steal(fd);
+        return 0;
+    case JAIL_SENDS_LISTENER:
+        if (s->listener_fd >= 0 || *fd < 0)
+            return -EPROTO;
+        s->listener_fd = fd_steal(fd);
+        return 0;
+    case JAIL_SENDS_LANDLOCK:
+        s->landlock_abi = report->number;
+        return 0;
+    default:
+        return -EPROTO;
+    }
+}
+
 /* Reads init's messages until end of file, which is execve's doing (the socket is
  * close-on-exec). */
 static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step)
@@ -151,16 +181,15 @@ static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step
         if (rc == -ETIMEDOUT)
             *step = STEP_TIMEOUT;
         if (rc == -ECONNRESET)
-            return s->layer_fd >= 0 ? 0 : -EPIPE;
+            return s->layer_fd >= 0 && s->listener_fd >= 0 ? 0 : -EPIPE;
         if (rc < 0)
             return rc;
-        if (report.step != STEP_NONE) {
+        if (report.kind == JAIL_FAILED) {
             *step = report.step < STEP_MAX ? (enum sandbox_step)report.step : STEP_NONE;
             return report.error > 0 ? -report.error : -EPROTO;
         }
-        if (s->layer_fd >= 0)
-            return -EPROTO; /* it is sent once, and the tenant does not run yet */
-        s->layer_fd = fd_steal(&fd);
+        if ((rc = take_report(s, &report, &fd)) < 0)
+            return rc;
     }
 }
 
@@ -170,6 +199,11 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     int rc;
 
     s->layer_fd = s->start.root_ready ? JAILMON_FD_LAYER : -1;
+    s->listener_fd = -1;
+    /* Not the keys of whoever started the warden: the kernel itself looks keys up there. */
+    *step = STEP_KEYRING;
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        return -errno;
     *step = STEP_NETNS;
     if ((rc = make_network()) < 0)
         return rc;
@@ -227,6 +261,22 @@ static int empty_root(void)
                                                   : 0; /* proof: nothing is left to open */
 }
 
+/* No file at all, no listening socket, no signal and no abstract socket of anybody else. Where
+ * the kernel can say so, it is proved by the root that cannot be read any more. */
+static int refuse_files(void)
+{
+    static const struct landlock_rules nothing = {
+        .fs = LL_FS_ALL, .net = LL_NET_BIND_TCP, .scope = LL_SCOPE_ABSTRACT | LL_SCOPE_SIGNAL
+    };
+    struct err e = { 0 };
+    int abi = landlock_restrict(&nothing, &e);
+
+    if (abi <= 0)
+        return abi;
+    AUTO_CLOSE int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return root < 0 && errno == EACCES ? 0 : -EPERM;
+}
+
 int drop_everything(enum sandbox_step *step)
 {
     struct filter filter;
@@ -244,8 +294,12 @@ int drop_everything(enum sandbox_step *step)
         return -e.code;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return -errno;
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return -EPERM;
     if (task_no_new_privs(&e) < 0)
         return -e.code;
+    if ((rc = refuse_files()) < 0)
+        return rc;
     filter_build(&filter, FILTER_MONITOR);
     return filter_load(&filter, &e);
 }

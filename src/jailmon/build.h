@@ -8,9 +8,11 @@
 
 struct sandbox {
     struct jailmon_start start;
-    pid_t init_pid; /* as the host sees it */
-    int init_pidfd; /* owned */
-    int layer_fd;   /* O_PATH of the writable layer, owned; for statfs only */
+    pid_t init_pid;   /* as the host sees it */
+    int init_pidfd;   /* owned */
+    int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */
+    int listener_fd;  /* where tripwires are heard (sys/filter.h), owned */
+    int landlock_abi; /* in force for the sandbox's programs */
 };
 
 /* Namespaces, agent socket, init, its id map; waits until envd has been executed. On failure

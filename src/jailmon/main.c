@@ -24,16 +24,16 @@ static const char usage[] =
     "by hand it does nothing. See jailmon(8).\n";
 
 static void report(enum jailmon_event event, enum sandbox_step step, int error,
-                   enum sandbox_cause cause)
+                   enum sandbox_cause cause, uint64_t tripwires)
 {
-    struct jailmon_report r = { event, step, error, cause };
+    struct jailmon_report r = { event, step, error, cause, tripwires };
     (void)ipc_send(JAILMON_FD_WARDEN, &r, sizeof r, NULL,
                    0); /* a warden that is gone needs no report */
 }
 
 static void report_forked(void)
 {
-    report(JAILMON_FORKED, STEP_NONE, 0, CAUSE_UNKNOWN);
+    report(JAILMON_FORKED, STEP_NONE, 0, CAUSE_UNKNOWN, 0);
 }
 
 static int set_up(struct sandbox *s, int *epoll_fd, int *timer_fd, enum sandbox_step *step)
@@ -54,6 +54,7 @@ int main(int argc, char **argv)
     struct sandbox s = { 0 };
     enum sandbox_step step;
     int epoll_fd, timer_fd;
+    uint64_t tripwires;
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("jailmon " FIREBREAK_VERSION) < 0;
@@ -70,10 +71,11 @@ int main(int argc, char **argv)
         return 1;
     rc = set_up(&s, &epoll_fd, &timer_fd, &step);
     if (rc < 0) {
-        report(JAILMON_FAILED, step, -rc, CAUSE_START_FAILED);
+        report(JAILMON_FAILED, step, -rc, CAUSE_START_FAILED, 0);
         return 1;
     }
-    report(JAILMON_READY, STEP_NONE, 0, CAUSE_UNKNOWN);
-    report(JAILMON_ENDING, STEP_NONE, 0, serve(&s, epoll_fd, timer_fd));
+    report(JAILMON_READY, STEP_NONE, 0, CAUSE_UNKNOWN, 0);
+    enum sandbox_cause cause = serve(&s, epoll_fd, timer_fd, &tripwires);
+    report(JAILMON_ENDING, STEP_NONE, 0, cause, tripwires);
     return 0;
 }

@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
+#include "jailmon/tripwire.h"
 #include "sys/cgroup.h"
 
 #define MAX_CLIENTS     8 /* the API and a few that replace it; the oldest goes */
@@ -29,7 +30,7 @@
 #define EARLY_RESULT_MS 5
 #define FREEZE_NAP_NS   1000000 /* 1 ms */
 
-enum tag { TAG_LISTEN = 100, TAG_TIMER, TAG_INIT, TAG_CLIENT /* + index */ };
+enum tag { TAG_LISTEN = 100, TAG_TIMER, TAG_INIT, TAG_TRIPWIRE, TAG_CLIENT /* + index */ };
 
 struct server {
     const struct sandbox *sandbox;
@@ -42,6 +43,7 @@ struct server {
     bool frozen;
     bool ended;
     enum sandbox_cause cause;
+    struct tripwire tripwire;
 };
 
 static void end(struct server *v, enum sandbox_cause cause)
@@ -157,6 +159,10 @@ static void fill_stats(const struct server *v, struct monitor_stats *s)
     s->deadline_ns = v->deadline_ns;
     s->frozen = v->frozen;
     s->agent_pid = (uint32_t)v->sandbox->init_pid;
+    s->tripwires = v->tripwire.count;
+    s->tripwire_alarms = v->tripwire.alarms;
+    s->landlock_abi = (uint32_t)v->sandbox->landlock_abi;
+    s->profile = v->sandbox->start.policy.profile;
 }
 
 /* --- connections into the sandbox --- */
@@ -303,6 +309,13 @@ static void on_init_exit(struct server *v)
         killed && read_number(CGROUP_FILE_OOM, "oom_kill") > 0 ? CAUSE_OOM : CAUSE_AGENT_EXIT);
 }
 
+/* One visit a loop, in its turn: epoll hands out what is ready in rotation. */
+static void on_tripwire(struct server *v)
+{
+    if (!tripwire_visit(&v->tripwire))
+        (void)epoll_ctl(v->epoll_fd, EPOLL_CTL_DEL, v->tripwire.fd, NULL);
+}
+
 static void on_event(struct server *v, uint32_t tag)
 {
     if (tag == TAG_LISTEN)
@@ -311,6 +324,8 @@ static void on_event(struct server *v, uint32_t tag)
         end(v, CAUSE_TIMEOUT);
     else if (tag == TAG_INIT)
         on_init_exit(v);
+    else if (tag == TAG_TRIPWIRE)
+        on_tripwire(v);
     else if (tag >= TAG_CLIENT && tag < TAG_CLIENT + MAX_CLIENTS &&
              v->client[tag - TAG_CLIENT] >= 0)
         on_client(v, tag - TAG_CLIENT);
@@ -330,17 +345,20 @@ static void kill_all(struct server *v)
     (void)waitid(P_PIDFD, (id_t)v->sandbox->init_pidfd, &info, WEXITED | WNOHANG);
 }
 
-enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd)
+enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd,
+                         uint64_t *tripwires)
 {
     struct server v = {
         .sandbox = s, .epoll_fd = epoll_fd, .timer_fd = timer_fd, .watcher = MAX_CLIENTS
     };
 
+    tripwire_init(&v.tripwire, s->listener_fd, s->start.id.text);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         v.client[i] = -1;
     if (watch(epoll_fd, JAILMON_FD_LISTEN, TAG_LISTEN) < 0 ||
         watch(epoll_fd, timer_fd, TAG_TIMER) < 0 ||
-        watch(epoll_fd, s->init_pidfd, TAG_INIT) < 0 || arm(&v, s->start.deadline_ns) < 0)
+        watch(epoll_fd, s->init_pidfd, TAG_INIT) < 0 ||
+        watch(epoll_fd, s->listener_fd, TAG_TRIPWIRE) < 0 || arm(&v, s->start.deadline_ns) < 0)
         end(&v, CAUSE_START_FAILED);
     while (!v.ended) {
         struct epoll_event ev[8];
@@ -355,5 +373,6 @@ enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd)
         (void)ipc_send(v.client[v.watcher], &v.watch, sizeof v.watch, NULL,
                        0); /* or nobody hears it */
     }
+    *tripwires = v.tripwire.count;
     return v.cause;
 }

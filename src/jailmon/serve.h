@@ -8,5 +8,6 @@
 int serve_prepare(int *epoll_fd, int *timer_fd);
 
 /* Serves until the sandbox ends; returns why. Never fails: what cannot be served is answered
- * with its error. */
-enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd);
+ * with its error. *tripwires: how many forbidden calls were heard. */
+enum sandbox_cause serve(const struct sandbox *s, int epoll_fd, int timer_fd,
+                         uint64_t *tripwires);

@@ -48,6 +48,9 @@ static const char usage[] =
     "  --api-uid UID       who may connect\n"
     "  --uid-base N        first host uid of the sandboxes; 65536 follow for each\n"
     "  --max-sandboxes N   1 to 512\n"
+    "  --total-memory MIB  what all sandboxes together may use (default 0: no cap)\n"
+    "  --total-pids N      processes of all sandboxes together (default 0: no cap)\n"
+    "  --reserve-memory MIB  start none that would leave the host less (default 256)\n"
     "  --stop-all          end every sandbox of the instance, remove what is left, exit\n"
     "  --version, --help\n";
 
@@ -93,6 +96,9 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
         { "--uid-base", NULL, &o->uid_base, UIDS_PER_SANDBOX,
           UINT32_MAX - (uint64_t)UIDS_PER_SANDBOX * (WARDEN_MAX_SANDBOXES + 1) },
         { "--max-sandboxes", NULL, &o->max_sandboxes, 1, WARDEN_MAX_SANDBOXES },
+        { "--total-memory", NULL, &o->total_memory_mib, 0, UINT32_MAX },
+        { "--total-pids", NULL, &o->total_pids, 0, 4194304 },
+        { "--reserve-memory", NULL, &o->reserve_memory_mib, 0, UINT32_MAX },
     };
 
     for (int i = 1; i < argc; i++) {
@@ -199,7 +205,15 @@ static int open_everything(struct app *a, struct err *e)
     if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || agent_load(a, e) < 0)
         return -e->code;
     cgroup_parent(&a->opt, parent);
-    return cgroup_host_open(&a->cgroup, parent, e);
+    if (cgroup_host_open(&a->cgroup, parent, e) < 0)
+        return -e->code;
+    /* Said in warden_ready: where the store is on no disk of its own, there is nothing to
+     * throttle. */
+    (void)cgroup_host_set_disk(&a->cgroup, a->templates_fd);
+    return a->opt.stop_all
+               ? 0
+               : cgroup_host_limit(&a->cgroup, (uint64_t)a->opt.total_memory_mib << 20,
+                                   a->opt.total_pids, e);
 }
 
 /* Bounded capabilities, no core with anybody's memory, nothing gained by exec, a filter for us
@@ -258,9 +272,9 @@ static int run(struct app *a)
         for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
             if (a->slot[i].state == SLOT_RUNNING)
                 slot_kill(a, &a->slot[i], CAUSE_KILLED);
-    log_info("warden_ready", "cgroup=%s overlay_by=%s sandboxes=%u max=%u",
+    log_info("warden_ready", "cgroup=%s overlay_by=%s io_limits=%s sandboxes=%u max=%u",
              cgroup_host_kind(&a->cgroup), a->makes_layers ? "warden" : "sandbox",
-             table_count(a), a->opt.max_sandboxes);
+             a->cgroup.disk[0] ? a->cgroup.disk : "none", table_count(a), a->opt.max_sandboxes);
     serve_run(a);
     log_info("warden_stopped", "sandboxes=%u", table_count(a));
     if (a->opt.stop_all) {
@@ -284,6 +298,7 @@ int main(int argc, char **argv)
     app.opt.api_uid = 65532;
     app.opt.uid_base = 268435456;
     app.opt.max_sandboxes = 64;
+    app.opt.reserve_memory_mib = 256;
     if (parse_options(&app.opt, argc, argv, &e) < 0) {
         (void)fprintf(stderr, "warden: %s\n\n%s", e.text, usage);
         return 2;

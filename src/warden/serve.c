@@ -98,6 +98,8 @@ void serve_tell_exit(struct app *a, struct slot *s)
     struct warden_msg m = describe(a, s, WARDEN_EXITED);
 
     m.cause = s->cause;
+    m.oom_kills = s->oom_kills;
+    m.tripwires = s->tripwires;
     if (s->has_spawner) { /* it never came up: SPAWN's answer says so, and which step it was */
         struct warden_msg failed = describe(a, s, WARDEN_SPAWN);
         failed.status = s->failed_errno > 0 ? -s->failed_errno : -ECANCELED;
@@ -111,6 +113,8 @@ void serve_tell_exit(struct app *a, struct slot *s)
     for (uint32_t i = 0; i < s->n_killers; i++) {
         struct warden_msg gone = describe(a, s, WARDEN_KILL);
         gone.cause = s->cause;
+        gone.oom_kills = s->oom_kills;
+        gone.tripwires = s->tripwires;
         answer_waiter(a, &s->killer[i], &gone, -1);
     }
 }
@@ -152,6 +156,12 @@ static bool limits_ok(const struct sandbox_limits *l)
            in_range(l->pids, 16, 32768);
 }
 
+static bool policy_ok(const struct sandbox_policy *p)
+{
+    return p->profile < PROFILE_MAX && (p->flags & ~SANDBOX_FLAGS) == 0 && p->reserved == 0 &&
+           (p->cpu_shares == 0 || in_range(p->cpu_shares, 2, 262144));
+}
+
 static void fail_start(struct app *a, struct slot *s, enum sandbox_step step, int error)
 {
     s->failed_step = step;
@@ -169,12 +179,19 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
     enum sandbox_step step = STEP_ADMIT;
     struct slot *s = table_take(a);
 
-    if (!sandbox_id_ok(&req->id) || !limits_ok(&req->limits)) {
+    if (!sandbox_id_ok(&req->id) || !limits_ok(&req->limits) || !policy_ok(&req->policy)) {
         reply_status(a, i, req, -EINVAL);
         return;
     }
     if (!s || a->stopping || table_find(a, &req->id)) {
         reply_status(a, i, req, !s || a->stopping ? -EAGAIN : -EEXIST);
+        return;
+    }
+    int no = admit(a, &req->limits);
+    if (no < 0) {
+        log_warn("sandbox_refused", "sandbox=%s why=%s", req->id.text,
+                 no == -EDQUOT ? "total_memory" : "host_memory");
+        reply_status(a, i, req, no);
         return;
     }
     *s = (struct slot){ .state = SLOT_STARTING,
@@ -183,7 +200,8 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
                                  .id = req->id,
                                  .image = req->image,
                                  .limits = req->limits,
-                                 .deadline_ns = req->deadline_ns },
+                                 .deadline_ns = req->deadline_ns,
+                                 .policy = req->policy },
                         .monitor_pidfd = -1,
                         .ctl_fd = -1,
                         .watch_fd = -1,
@@ -362,8 +380,10 @@ static bool on_ctl(struct app *a, struct slot *s)
     } else if (r.event == JAILMON_FAILED && s->state == SLOT_STARTING) {
         fail_start(a, s, r.step < STEP_MAX ? (enum sandbox_step)r.step : STEP_NONE,
                    r.error > 0 ? r.error : EPROTO);
-    } else if (r.event == JAILMON_ENDING && s->cause == CAUSE_UNKNOWN && r.cause < CAUSE_MAX) {
-        s->cause = (enum sandbox_cause)r.cause;
+    } else if (r.event == JAILMON_ENDING) {
+        s->tripwires = r.tripwires;
+        if (s->cause == CAUSE_UNKNOWN && r.cause < CAUSE_MAX)
+            s->cause = (enum sandbox_cause)r.cause;
     }
     return true;
 }

@@ -19,9 +19,8 @@
 #include "sys/task.h"
 #include "warden/warden.h"
 
-#define CPU_RESERVATION_SHARES   512u                  /* R63 */
-#define MEMORY_RESERVATION_BYTES (UINT64_C(512) << 20) /* R64 */
-#define LIFTED                   100 /* where descriptors wait for their fixed numbers */
+#define CPU_RESERVATION_SHARES 512u /* R63 */
+#define LIFTED                 100  /* where descriptors wait for their fixed numbers */
 
 /* What the child needs, opened by the parent. -1 stands for /dev/null. */
 struct heritage {
@@ -161,6 +160,7 @@ static int send_start(const struct app *a, const struct slot *s)
         .id = s->rec.id,
         .limits = s->rec.limits,
         .deadline_ns = s->rec.deadline_ns,
+        .policy = s->rec.policy,
     };
     return ipc_send(s->ctl_fd, &start, sizeof start, NULL, 0);
 }
@@ -211,12 +211,12 @@ int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step)
 {
     const struct cgroup_limits limits = {
         .memory_bytes = s->rec.limits.memory_bytes,
-        .memory_low_bytes = MEMORY_RESERVATION_BYTES < s->rec.limits.memory_bytes
-                                ? MEMORY_RESERVATION_BYTES
-                                : s->rec.limits.memory_bytes,
+        .memory_low_bytes = reservation_of(&s->rec.limits),
         .cpu_millis = s->rec.limits.cpu_millis,
-        .cpu_shares = CPU_RESERVATION_SHARES,
+        .cpu_shares =
+            s->rec.policy.cpu_shares > 0 ? s->rec.policy.cpu_shares : CPU_RESERVATION_SHARES,
         .pids = s->rec.limits.pids,
+        .io_bytes_per_s = s->rec.policy.io_bytes_per_s,
     };
     struct err e = { 0 };
     int rc;
@@ -264,6 +264,9 @@ bool slot_reap(struct app *a, struct slot *s)
 {
     if (!s->exited)
         return false;
+    uint64_t oom_kills = cgroup_oom_kills(&a->cgroup, s->rec.id.text);
+    if (oom_kills > s->oom_kills)
+        s->oom_kills = oom_kills;
     int rc = cgroup_remove(&a->cgroup, s->rec.id.text);
     if (rc < 0) {
         if (rc != -EBUSY)

@@ -21,6 +21,8 @@
 struct options {
     const char *instance, *state_dir, *run_dir, *jailmon_path, *envd_path;
     uint32_t api_uid, uid_base, max_sandboxes;
+    uint32_t total_memory_mib, total_pids; /* of all sandboxes together; 0: no cap */
+    uint32_t reserve_memory_mib;           /* of the host, to stay available */
     bool stop_all;
 };
 
@@ -46,6 +48,7 @@ struct record {
     struct image_digest image;
     struct sandbox_limits limits;
     uint64_t deadline_ns;
+    struct sandbox_policy policy;
 };
 
 struct slot {
@@ -58,6 +61,7 @@ struct slot {
     bool exited;       /* the monitor is gone */
     bool adopted; /* from an earlier warden: not our child, and it has nobody to report to */
     enum sandbox_cause cause;
+    uint64_t tripwires, oom_kills; /* as its monitor and its group said at the end */
     enum sandbox_step failed_step;
     int failed_errno;
     uint64_t since_ns; /* of the present state, CLOCK_MONOTONIC */
@@ -96,6 +100,13 @@ struct app {
     bool stopping;
     bool makes_layers; /* this kernel needs layer.c */
 };
+
+#define MEMORY_RESERVATION_BYTES (UINT64_C(512) << 20) /* R64 */
+
+/* admit.c */
+uint64_t reservation_of(const struct sandbox_limits *l);
+/* 0; -EDQUOT: the instance's cap is reached; -ENOMEM: the host has too little memory left. */
+int admit(const struct app *a, const struct sandbox_limits *l);
 
 /* table.c */
 struct slot *table_find(struct app *a, const struct sandbox_id *id);

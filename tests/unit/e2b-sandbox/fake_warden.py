@@ -16,9 +16,9 @@ import struct
 import threading
 import time
 
-WARDEN = struct.Struct("=IIQiIII24s32sQQQIIQIIQ")
-MONITOR = struct.Struct("=IIQiIQ9QII")
-assert WARDEN.size == 144 and MONITOR.size == 112
+WARDEN = struct.Struct("=IIQiIII24s32sQQQIIQIIQ4IQQQ")
+MONITOR = struct.Struct("=IIQiIQ9QIIQQII")
+assert WARDEN.size == 184 and MONITOR.size == 136
 HELLO, SPAWN, KILL, OPEN, LIST, ROW, EXITED = range(1, 8)
 CONNECT, FREEZE, THAW, STATS, SET_DEADLINE, MONITOR_KILL = range(1, 7)
 CAUSE_KILLED, CAUSE_TIMEOUT, CAUSE_AGENT_EXIT, CAUSE_OOM, CAUSE_MONITOR_LOST = range(1, 6)
@@ -31,7 +31,8 @@ def boot_ns():
 
 class Message:
     fields = ("type", "version", "request_id", "status", "step", "cause", "host_uid", "id", "image", "memory_bytes",
-              "disk_bytes", "disk_inodes", "cpu_millis", "pids", "deadline_ns", "n_sandboxes", "max_sandboxes", "monitor_pid")
+              "disk_bytes", "disk_inodes", "cpu_millis", "pids", "deadline_ns", "n_sandboxes", "max_sandboxes", "monitor_pid",
+              "profile", "flags", "cpu_shares", "reserved", "io_bytes_per_s", "oom_kills", "tripwires")
 
     def __init__(self, data=bytes(WARDEN.size)):
         for name, value in zip(self.fields, WARDEN.unpack(data)):

@@ -397,21 +397,32 @@ static void the_ring_keeps_the_newest_samples_in_order(void **state)
 {
     AUTO_SANDBOX struct sandbox *a = sandbox('a');
     struct sample *out = calloc(SAMPLES_MAX, sizeof *out);
-    uint64_t bytes, kills;
+    uint64_t bytes;
 
     (void)state;
     assert_non_null(out);
-    assert_false(sandbox_newest(a, &bytes, &kills));
+    assert_false(sandbox_newest(a, &bytes));
     for (uint64_t i = 1; i <= SAMPLES_MAX + 5; i++) {
         const struct sample one = { .real_ns = i, .memory_bytes = i };
-        sandbox_add_sample(a, &one, i);
+        sandbox_add_sample(a, &one);
     }
     assert_int_equal(sandbox_samples(a, out), SAMPLES_MAX);
     assert_int_equal(out[0].real_ns, 6);
     assert_int_equal(out[SAMPLES_MAX - 1].real_ns, SAMPLES_MAX + 5);
-    assert_true(sandbox_newest(a, &bytes, &kills));
+    assert_true(sandbox_newest(a, &bytes));
     assert_int_equal(bytes, SAMPLES_MAX + 5);
     free(out);
+}
+
+static void counts_of_a_sandbox_never_fall(void **state)
+{
+    AUTO_SANDBOX struct sandbox *a = sandbox('a');
+
+    (void)state;
+    sandbox_add_counts(a, 2, 7);
+    sandbox_add_counts(a, 0, 9); /* a monitor that is gone says nothing */
+    assert_int_equal(sandbox_counts(a).oom_kills, 2);
+    assert_int_equal(sandbox_counts(a).tripwires, 9);
 }
 
 /* --- metrics --- */
@@ -467,6 +478,7 @@ int main(void)
         cmocka_unit_test(only_a_running_sandbox_is_found),
         cmocka_unit_test(starts_never_go_back_in_time),
         cmocka_unit_test(the_ring_keeps_the_newest_samples_in_order),
+        cmocka_unit_test(counts_of_a_sandbox_never_fall),
         cmocka_unit_test(a_duration_counts_in_every_bucket_that_holds_it),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -473,6 +473,19 @@ def full_by_the_warden_s_word_is_429_too(s):
     assert s.api("GET", "/v2/sandboxes").json == []
 
 
+@test
+def too_little_memory_is_503_with_a_time_to_try_again(s):
+    s.warden.spawn_answer = (-errno.ENOMEM, 0)
+    r = s.api("POST", "/v2/sandboxes", {"templateID": "base"})
+    is_error(r, 503, "memory", "sandbox_capacity_unavailable")
+    assert r.headers["retry-after"] == "5"
+    s.warden.spawn_answer = (-errno.EDQUOT, 0)
+    r = s.api("POST", "/v2/sandboxes", {"templateID": "base"})
+    is_error(r, 429, "--total-memory", "sandbox_capacity_unavailable")
+    assert r.headers["retry-after"] == "5"
+    s.warden.spawn_answer = None
+
+
 # --- list ---
 
 

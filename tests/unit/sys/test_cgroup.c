@@ -72,9 +72,10 @@ static void limits_are_in_the_files_of_the_controller_that_has_them(void **state
     int memory = host.v2_memory ? host.v2_fd : host.v1_fd[CGROUP_V1_MEMORY];
     int pids = host.v2_pids ? host.v2_fd : host.v1_fd[CGROUP_V1_PIDS];
     assert_int_equal(
-        read_u64(memory, host.v2_memory ? ID "/memory.max" : ID "/memory.limit_in_bytes"),
-        limits.memory_bytes);
-    assert_int_equal(read_u64(pids, ID "/pids.max"), limits.pids);
+        read_u64(memory, host.v2_memory ? ID "/box/memory.max" : ID "/memory.limit_in_bytes"),
+        limits.memory_bytes + CGROUP_MONITOR_BYTES);
+    assert_int_equal(read_u64(pids, host.v2_pids ? ID "/box/pids.max" : ID "/pids.max"),
+                     limits.pids);
     if (!host.v2_cpu)
         assert_int_equal(read_u64(host.v1_fd[CGROUP_V1_CPU], ID "/cpu.cfs_quota_us"), 50000);
     assert_int_equal(cgroup_create(&host, ID, &limits, &e), -EEXIST);

@@ -168,7 +168,7 @@ static int start(struct app *a, struct err *e)
     if (setup_limits(e) < 0 || setup_listener(&a->config, &listen_fd, &port, e) < 0 ||
         setup_db_dir(&a->config, e) < 0)
         return -e->code;
-    if (harden_self(a->config.uid, e) < 0)
+    if (harden_self(a->config.uid, a->config.state_dir, e) < 0)
         return err_wrap(e, "give up privileges");
     a->templates_fd = template_open_dir(a->config.state_dir, e);
     if (a->templates_fd < 0 || setup_lock(&a->config, &a->lock_fd, e) < 0 ||

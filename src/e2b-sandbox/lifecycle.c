@@ -153,6 +153,9 @@ int lifecycle_kill(struct app *a, struct sandbox *s, struct failure *f)
         failure_not_found(f, s->facts.id.text);
         return -1;
     }
+    struct monitor_stats last;
+    if (monitor_stats(s, a->warden, &last) == 0) /* what it has counted dies with it */
+        sandbox_add_counts(s, last.oom_kills, last.tripwires);
     int rc = warden_call(a->warden, &m, NULL, KILL_LIMIT_NS);
     if (rc == 0 && m.status < 0 && m.status != -ENOENT)
         rc = m.status;

@@ -16,7 +16,7 @@
 #include "ipc/ids.h"
 
 #define WARDEN_VERSION       1u
-#define WARDEN_MAX_SANDBOXES 512u /* rows of the warden's table; an instance may allow less */
+#define WARDEN_MAX_SANDBOXES 4096u /* rows of the warden's table; an instance may allow less */
 
 enum warden_type {
     WARDEN_HELLO = 1, /* first message of a connection; answered by itself. 0 fds */

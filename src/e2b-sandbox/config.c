@@ -185,7 +185,7 @@ static const struct flag flags[] = {
     { "--bootstrap-key-fd", "the number of an open descriptor", take_key_fd },
     { "--host", "a name in lower case, at most 4 times", take_host },
     { "--domain", "a domain in lower case, with or without :PORT", take_domain },
-    { "--max-sandboxes", "a number from 1 to 512", take_max_sandboxes },
+    { "--max-sandboxes", "a number from 1 to 4096", take_max_sandboxes },
     { "--max-timeout", "a number of seconds, up to a year", take_max_timeout },
     { "--pids", "a number from 16 to 32768", take_pids },
     { "--conns-per-sandbox", "a number from 1 to 65536", take_conns },

@@ -30,8 +30,6 @@
 #include "http/client.h"
 
 #define API_UID           65532u
-#define UID_BASE_DEFAULT  268435456u
-#define MAX_SANDBOXES     512u /* rows of the warden's table */
 #define READY_LIMIT_NS    (20 * NS_PER_S)
 #define ASK_LIMIT_NS      (500 * NS_PER_MS)
 #define STOP_LIMIT_NS     (10 * NS_PER_S)
@@ -76,19 +74,6 @@ static void say(const char *fmt, ...)
 }
 
 /* --- before anything runs --- */
-
-/* Where an instance's host uids begin unless --uid-base says it. Two instances must not share uids, or their sandboxes would be
- * the same user to the host: each name other than "default" gets one of 116 further ranges. */
-static uint64_t default_uid_base(const char *instance)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-
-    if (strcmp(instance, "default") == 0)
-        return UID_BASE_DEFAULT;
-    for (const char *c = instance; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
-    return UID_BASE_DEFAULT + (1 + hash % 116) * (uint64_t)MAX_SANDBOXES * 65536;
-}
 
 /* Splits --listen ("127.0.0.1:7070", "[::1]:7070"). */
 static int parse_listen(struct up *u, struct err *e)
@@ -522,6 +507,27 @@ static int run_instance(struct up *u)
     return status == CLI_OK ? stopped : status;
 }
 
+static int choose_uids(struct up *u)
+{
+    bool is_default = strcmp(u->place.instance, "default") == 0;
+
+    if (u->uid_base == 0 && !is_default && u->max_sandboxes > MAX_SANDBOXES_NAMED) {
+        (void)cli_usage_error(&cmd_up,
+                              "more than %u sandboxes of instance '%s' need a range of host "
+                              "uids of their own: give --uid-base",
+                              MAX_SANDBOXES_NAMED, u->place.instance);
+        return -EINVAL;
+    }
+    if (u->uid_base == 0)
+        u->uid_base = place_uid_base(u->place.instance);
+    if (u->uid_base + u->max_sandboxes * 65536 <= UINT32_MAX)
+        return 0;
+    (void)cli_usage_error(&cmd_up, "%llu sandboxes do not fit above --uid-base %llu",
+                          (unsigned long long)u->max_sandboxes,
+                          (unsigned long long)u->uid_base);
+    return -EINVAL;
+}
+
 /* Options that a service takes as they are: it checks their values. */
 static const struct handed_on {
     const char *option; /* with its "--" */
@@ -559,7 +565,7 @@ static const struct option own_options[] = {
 /* Returns 0, or an exit status after saying what is wrong. */
 static int take_option(struct up *u, int o, char *value)
 {
-    const uint64_t last_base = UINT32_MAX - 65536ULL * (MAX_SANDBOXES + 1);
+    const uint64_t last_base = UINT32_MAX - 65536ULL;
 
     if (o >= OPT_HANDED_ON && o < OPT_HANDED_ON + (int)ARRAY_LEN(handed_on))
         return hand_on(u, &handed_on[o - OPT_HANDED_ON], value);
@@ -621,8 +627,8 @@ static int up_run(int argc, char **argv)
     int ended = read_options(&u, argc, argv);
     if (ended >= 0)
         return ended;
-    if (u.uid_base == 0)
-        u.uid_base = default_uid_base(u.place.instance);
+    if (choose_uids(&u) < 0)
+        return CLI_USAGE;
     if (geteuid() != 0) {
         (void)err_say(&e, EPERM,
                       "up needs root: it gives each sandbox host uids, cgroups and namespaces "
@@ -644,7 +650,7 @@ const struct cli_command cmd_up = {
         "  --listen A:P      where the API listens (default: $FIREBREAK_LISTEN or "
         "127.0.0.1:7070);\n"
         "                    port 0 takes a free one\n"
-        "  --max-sandboxes N at most N at once (default: 64, at most 512)\n"
+        "  --max-sandboxes N at most N at once (default: 64, at most 4096)\n"
         "  --uid-base N      first host uid of the sandboxes, each takes 65536 (default: "
         "268435456,\n"
         "                    for another instance than \"default\" one that its name gives)\n"

@@ -8,10 +8,11 @@
 #include "base/auto.h"
 #include "firebreak/cli.h"
 
-const struct cli_command *const cli_commands[] = { &cmd_up,     &cmd_run,        &cmd_ps,
-                                                   &cmd_info,   &cmd_kill,       &cmd_template,
-                                                   &cmd_doctor, &cmd_completion, &cmd_version,
-                                                   NULL };
+const struct cli_command *const cli_commands[] = {
+    &cmd_up,         &cmd_run,      &cmd_ps,     &cmd_info,
+    &cmd_kill,       &cmd_template, &cmd_doctor, &cmd_check_invariants,
+    &cmd_completion, &cmd_version,  NULL
+};
 
 static void print_commands(FILE *to)
 {
@@ -19,7 +20,7 @@ static void print_commands(FILE *to)
                 "Runs hostile code in disposable sandboxes.\n\n",
                 to);
     for (size_t i = 0; cli_commands[i]; i++)
-        (void)fprintf(to, "  %-12s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
+        (void)fprintf(to, "  %-17s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
     (void)fputs("\nfirebreak COMMAND --help tells more; firebreak(1) tells all.\n", to);
 }
 

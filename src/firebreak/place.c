@@ -8,6 +8,8 @@
 
 #include "base/auto.h"
 
+#define UID_BASE_DEFAULT 268435456u
+
 bool place_option(struct place *p, int o, char *value)
 {
     if (o < PLACE_INSTANCE || o > PLACE_LISTEN)
@@ -71,4 +73,18 @@ int place_resolve(struct place *p, struct err *e)
         return err_say(e, EINVAL, "--listen is too long: give ADDRESS:PORT");
     (void)snprintf(p->listen, sizeof p->listen, "%s", listen);
     return 0;
+}
+
+/* Two instances must not share uids, or their sandboxes would be the same user to the host: "default" has room for the largest
+ * table, and each other name gets one of 110 ranges above that. */
+uint64_t place_uid_base(const char *instance)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    const uint64_t named = UID_BASE_DEFAULT + UINT64_C(65536) * MAX_SANDBOXES;
+
+    if (strcmp(instance, "default") == 0)
+        return UID_BASE_DEFAULT;
+    for (const char *c = instance; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return named + hash % 110 * UINT64_C(65536) * MAX_SANDBOXES_NAMED;
 }

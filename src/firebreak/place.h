@@ -4,6 +4,7 @@
 #pragma once
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -11,6 +12,9 @@
 #define PLACE_RUN_MAX      80u /* RUN/sb/NNN.sock must fit into the 108 bytes of a socket address */
 #define PLACE_INSTANCE_MAX 32u
 #define PLACE_LISTEN_MAX   64u
+#define MAX_SANDBOXES      4096u /* rows of the warden's table */
+#define MAX_SANDBOXES_NAMED                                                                    \
+    512u /* of an instance with a name of its own, unless it is told its uids */
 
 struct place {
     char instance[PLACE_INSTANCE_MAX + 1];
@@ -37,3 +41,6 @@ enum { PLACE_INSTANCE = 0x1000, PLACE_STATE, PLACE_RUN, PLACE_LISTEN };
 bool place_option(struct place *p, int o, char *value);
 /* Fills in the rest. -EINVAL with *e if a value cannot be used. */
 int place_resolve(struct place *p, struct err *e);
+
+/* Where an instance's host uids begin unless --uid-base says it. */
+uint64_t place_uid_base(const char *instance);

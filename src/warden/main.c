@@ -47,7 +47,7 @@ static const char usage[] =
     "  --run DIR           warden.sock and the sandboxes' records\n"
     "  --api-uid UID       who may connect\n"
     "  --uid-base N        first host uid of the sandboxes; 65536 follow for each\n"
-    "  --max-sandboxes N   1 to 512\n"
+    "  --max-sandboxes N   1 to 4096\n"
     "  --total-memory MIB  what all sandboxes together may use (default 0: no cap)\n"
     "  --total-pids N      processes of all sandboxes together (default 0: no cap)\n"
     "  --reserve-memory MIB  start none that would leave the host less (default 256)\n"
@@ -93,8 +93,7 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
         { "--jailmon", &o->jailmon_path, NULL, 0, 0 },
         { "--envd", &o->envd_path, NULL, 0, 0 },
         { "--api-uid", NULL, &o->api_uid, 0, UINT32_MAX - 1 },
-        { "--uid-base", NULL, &o->uid_base, UIDS_PER_SANDBOX,
-          UINT32_MAX - (uint64_t)UIDS_PER_SANDBOX * (WARDEN_MAX_SANDBOXES + 1) },
+        { "--uid-base", NULL, &o->uid_base, UIDS_PER_SANDBOX, UINT32_MAX - UIDS_PER_SANDBOX },
         { "--max-sandboxes", NULL, &o->max_sandboxes, 1, WARDEN_MAX_SANDBOXES },
         { "--total-memory", NULL, &o->total_memory_mib, 0, UINT32_MAX },
         { "--total-pids", NULL, &o->total_pids, 0, 4194304 },
@@ -114,6 +113,9 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (flags[i].text && !*flags[i].text)
             return err_say(e, EINVAL, "%s is missing", flags[i].name);
+    if (o->uid_base + (uint64_t)o->max_sandboxes * UIDS_PER_SANDBOX > UINT32_MAX)
+        return err_say(e, EINVAL, "%u sandboxes do not fit above --uid-base %u",
+                       o->max_sandboxes, o->uid_base);
     for (const char *p = o->instance; *p; p++)
         if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
               (*p == '-' && p > o->instance)) ||

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BUILD ?= build
 S ?= 60
 
-.PHONY: build install quickstart test quick e2e security fuzz bench lint fmt docs vm e2b-health soak clean help
+.PHONY: build install quickstart test quick e2e security fault fuzz bench lint fmt docs vm e2b-health soak clean help
 
 build: $(BUILD)/build.ninja ## configure if needed, build everything; warnings are errors
 	@ninja -C $(BUILD)
@@ -31,6 +31,9 @@ e2e: build ## end-to-end tests; K=name runs those whose name holds it
 
 security: build ## attacks that must fail for a named reason; K=name chooses
 	@FIREBREAK_BUILD=$(BUILD) tests/security/run.sh $(K)
+
+fault: build ## daemons and programs die, system calls fail; everything heals; K=name chooses
+	@FIREBREAK_BUILD=$(BUILD) tests/fault/run.sh $(K)
 
 fuzz: ## T=target S=seconds: one fuzzer, from its corpus (clang)
 	@tools/fuzz.sh "$(T)" "$(S)"

@@ -89,6 +89,7 @@ if [ "$(id -u)" -eq 0 ] && ! { [ -s $store/base.json ] && [ "$(cat $store/.base.
 fi
 script_suite e2e tests/e2e/run.sh 2400
 script_suite security tests/security/run.sh 1800
+script_suite fault tests/fault/run.sh 1800
 
 echo
 echo "$passed passed, $failed failed"

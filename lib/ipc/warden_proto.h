@@ -15,7 +15,8 @@
 
 #include "ipc/ids.h"
 
-#define WARDEN_VERSION       1u
+#define WARDEN_VERSION       2u
+#define WARDEN_LIST_ROWS     64u
 #define WARDEN_MAX_SANDBOXES 4096u /* rows of the warden's table; an instance may allow less */
 
 enum warden_type {
@@ -24,7 +25,10 @@ enum warden_type {
                      with 1 fd (monitor socket, blocking) */
     WARDEN_KILL,  /* end one. Answered when it is gone, or -ENOENT. 0 fds */
     WARDEN_OPEN,  /* a new connection to a sandbox's monitor. Answered with 1 fd, or -ENOENT */
-    WARDEN_LIST,  /* answered with one WARDEN_ROW per sandbox, then WARDEN_LIST with status 0 */
+    WARDEN_LIST,  /* from the slot `n_sandboxes` on, 0 at first. Answered with at most
+                     WARDEN_LIST_ROWS messages WARDEN_ROW, then WARDEN_LIST: `max_sandboxes` is
+                     the slot to ask from next, 0 at the end. A sandbox that runs all the while
+                     is told exactly once; the socket never has to hold them all */
     WARDEN_ROW,
     WARDEN_EXITED /* a sandbox has ended and left nothing behind: id, cause */
 };
@@ -125,8 +129,8 @@ struct warden_msg {
                                      belong to root; ROW */
     struct sandbox_limits limits; /* SPAWN, ROW */
     uint64_t deadline_ns;   /* SPAWN: CLOCK_BOOTTIME, when the monitor ends it by itself */
-    uint32_t n_sandboxes;   /* HELLO answer: now; LIST answer: rows sent */
-    uint32_t max_sandboxes; /* HELLO answer */
+    uint32_t n_sandboxes;   /* HELLO answer: now; LIST: first slot; its answer: rows sent */
+    uint32_t max_sandboxes; /* HELLO answer; LIST answer: next slot */
     uint64_t monitor_pid;   /* ROW and answer to SPAWN: host pid of the monitor, for display and
                                tests */
     struct sandbox_policy policy; /* SPAWN */

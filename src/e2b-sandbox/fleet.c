@@ -14,6 +14,7 @@ struct fleet {
     uint64_t last_started_ns;
     size_t n;
     struct sandbox *member[WARDEN_MAX_SANDBOXES]; /* the first n */
+    struct sandbox_id id[WARDEN_MAX_SANDBOXES]; /* theirs: a search reads this and no member */
 };
 
 /* --- one sandbox --- */
@@ -191,7 +192,7 @@ static size_t index_of(const struct fleet *f, const struct sandbox *s)
 static struct sandbox *find(const struct fleet *f, const struct sandbox_id *id)
 {
     for (size_t i = 0; i < f->n; i++)
-        if (memcmp(&f->member[i]->facts.id, id, sizeof *id) == 0)
+        if (memcmp(&f->id[i], id, sizeof *id) == 0)
             return f->member[i];
     return NULL;
 }
@@ -205,8 +206,10 @@ int fleet_add(struct fleet *f, struct sandbox *s, uint32_t max)
         rc = -ENOSPC;
     else if (find(f, &s->facts.id))
         rc = -EEXIST;
-    else
+    else {
+        f->id[f->n] = s->facts.id;
         f->member[f->n++] = sandbox_ref(s);
+    }
     (void)pthread_mutex_unlock(&f->lock);
     return rc;
 }
@@ -266,8 +269,10 @@ bool fleet_remove(struct fleet *f, struct sandbox *s)
     (void)pthread_mutex_lock(&f->lock);
     size_t i = index_of(f, s);
     bool was_in = i < f->n;
-    if (was_in)
+    if (was_in) {
         f->member[i] = f->member[--f->n];
+        f->id[i] = f->id[f->n];
+    }
     (void)pthread_mutex_unlock(&f->lock);
     if (was_in)
         sandbox_put(s);

@@ -57,13 +57,16 @@ int reconcile_load(struct app *a, struct err *e)
 
 /* --- comparing --- */
 
-static const struct warden_msg *find_row(const struct reconciler *r, size_t n,
-                                         const struct sandbox_id *id)
+static int by_id(const void *a, const void *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (memcmp(&r->row[i].id, id, sizeof *id) == 0)
-            return &r->row[i];
-    return NULL;
+    const struct warden_msg *x = a, *y = b;
+    return memcmp(&x->id, &y->id, sizeof x->id);
+}
+
+static struct warden_msg *find_row(struct reconciler *r, size_t n, const struct sandbox_id *id)
+{
+    const struct warden_msg key = { .id = *id };
+    return n > 0 ? bsearch(&key, r->row, n, sizeof key, by_id) : NULL;
 }
 
 /* What started after the list was asked for need not be on it. What is being stopped is its killer's business. */
@@ -74,10 +77,11 @@ static void check_ours(struct reconciler *r, size_t n, uint64_t asked_ns)
     for (size_t i = 0; i < n_all; i++) {
         struct sandbox *s = r->all[i];
         struct sandbox_now now = sandbox_look(s);
-        const struct warden_msg *row = find_row(r, n, &s->facts.id);
-        if (row)
+        struct warden_msg *row = find_row(r, n, &s->facts.id);
+        if (row) {
             sandbox_set_host(s, row);
-        else if (now.state == SANDBOX_RUNNING && now.running_since_ns < asked_ns) {
+            row->type = 0; /* ours */
+        } else if (now.state == SANDBOX_RUNNING && now.running_since_ns < asked_ns) {
             log_warn("sandbox_lost", "sandbox=%s", s->facts.id.text);
             lifecycle_ended(r->a, s, CAUSE_MONITOR_LOST);
         }
@@ -89,6 +93,8 @@ static void check_ours(struct reconciler *r, size_t n, uint64_t asked_ns)
 static void check_theirs(struct reconciler *r, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if (r->row[i].type == 0)
+            continue;
         AUTO_SANDBOX struct sandbox *s = fleet_find_any(r->a->fleet, &r->row[i].id);
         if (s)
             continue;
@@ -111,6 +117,7 @@ static bool compare(struct reconciler *r)
             log_warn("reconcile_failed", "err=%d", -rc);
         return false;
     }
+    qsort(r->row, n, sizeof r->row[0], by_id);
     check_ours(r, n, asked_ns);
     check_theirs(r, n);
     return true;

@@ -113,16 +113,25 @@ int warden_call(struct warden *w, struct warden_msg *m, int *fd, uint64_t timeou
     return rc;
 }
 
+/* A warden that told more than there can be, or went round in circles, would keep us here. */
 int warden_list(struct warden *w, struct warden_msg *rows, size_t *n, uint64_t timeout_ns)
 {
-    struct warden_msg m = { .type = WARDEN_LIST };
     struct call c = { .rows = rows };
-    int rc = run_call(w, &c, &m, timeout_ns);
+    uint32_t from = 0;
 
-    if (rc < 0)
-        return rc;
-    if (c.answer.status < 0 || c.answer.n_sandboxes != c.n_rows)
-        return -EPROTO;
+    do {
+        struct warden_msg m = { .type = WARDEN_LIST, .n_sandboxes = from };
+        size_t had = c.n_rows;
+        c.done = false;
+        int rc = run_call(w, &c, &m, timeout_ns);
+        if (rc < 0)
+            return rc;
+        uint32_t next = c.answer.max_sandboxes;
+        if (c.answer.status < 0 || c.answer.n_sandboxes != c.n_rows - had ||
+            (next != 0 && next <= from))
+            return -EPROTO;
+        from = next;
+    } while (from != 0);
     *n = c.n_rows;
     return 0;
 }

@@ -133,7 +133,7 @@ static int mount_image(int image_fd)
 
 static bool in_use(const struct app *a, const struct image *im)
 {
-    for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
+    for (uint32_t i = 0; i < a->n_slots; i++)
         if (a->slot[i].state != SLOT_FREE &&
             memcmp(&a->slot[i].rec.image, &im->digest, sizeof im->digest) == 0)
             return true;

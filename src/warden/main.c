@@ -37,6 +37,8 @@
  * (layer.c), as the owner of any file there. */
 #define LAYER_CAPS ((1ULL << CAP_FOWNER) | (1ULL << CAP_FSETID))
 
+#define LOCK_TRIES 100 /* of 20 ms */
+
 static const char usage[] =
     "usage: warden --instance NAME --state DIR --run DIR --api-uid UID --uid-base N\n"
     "              --max-sandboxes N --jailmon PATH --envd PATH [--stop-all]\n"
@@ -181,7 +183,14 @@ static int take_lock(struct app *a, struct err *e)
     int fd = openat(a->sb_fd, "warden.lock", O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_set(e, errno, "open the lock");
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) /* fd stays open for the life of the process */
+    /* fd stays open for the life of the process. The warden before us may be on its way out:
+     * its parent was killed a moment ago, and the next one starts us. */
+    int rc = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; i < LOCK_TRIES && rc < 0 && errno == EWOULDBLOCK; i++) {
+        (void)usleep(20000);
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    if (rc < 0)
         return err_say(e, EBUSY, "another warden runs this instance ('%s')", a->opt.run_dir);
     return 0;
 }
@@ -271,7 +280,7 @@ static int run(struct app *a)
         return 1;
     }
     if (a->opt.stop_all)
-        for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
+        for (uint32_t i = 0; i < a->n_slots; i++)
             if (a->slot[i].state == SLOT_RUNNING)
                 slot_kill(a, &a->slot[i], CAUSE_KILLED);
     log_info("warden_ready", "cgroup=%s overlay_by=%s io_limits=%s sandboxes=%u max=%u",
@@ -289,7 +298,8 @@ static int run(struct app *a)
 
 int main(int argc, char **argv)
 {
-    static struct app app; /* half a megabyte: not for the stack; passed down, never global */
+    static struct app
+        app; /* more than a megabyte: not for the stack; passed down, never global */
     struct err e = { 0 };
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0)

@@ -195,7 +195,7 @@ static void on_spawn(struct app *a, uint32_t i, const struct warden_msg *req)
         return;
     }
     *s = (struct slot){ .state = SLOT_STARTING,
-                        .rec = { .version = WARDEN_VERSION,
+                        .rec = { .version = RECORD_VERSION,
                                  .slot = table_index(a, s),
                                  .id = req->id,
                                  .image = req->image,
@@ -239,26 +239,27 @@ static void on_kill(struct app *a, uint32_t i, const struct warden_msg *req)
 static void on_open(struct app *a, uint32_t i, const struct warden_msg *req)
 {
     struct slot *s = sandbox_id_ok(&req->id) ? table_find(a, &req->id) : NULL;
-    pid_t pid;
+    struct ucred who;
 
     if (!s || s->state != SLOT_RUNNING) {
         reply_status(a, i, req, -ENOENT);
         return;
     }
-    AUTO_CLOSE int fd = monitor_connect(a, s, &pid);
+    AUTO_CLOSE int fd = monitor_connect(a, s, &who);
     struct warden_msg m = describe(a, s, WARDEN_OPEN);
     m.request_id = req->request_id;
     m.status = fd < 0 ? fd : 0;
     send_to(a, i, &m, fd);
 }
 
-/* Tells what the sender started itself. */
+/* Tells what the sender started itself. In parts, since a socket holds some 270 messages. */
 static void on_list(struct app *a, uint32_t i, const struct warden_msg *req)
 {
     struct warden_msg end = *req;
+    uint32_t k = req->n_sandboxes;
 
     end.n_sandboxes = 0;
-    for (uint32_t k = 0; k < a->opt.max_sandboxes && a->client[i].fd >= 0; k++) {
+    for (; k < a->n_slots && end.n_sandboxes < WARDEN_LIST_ROWS && a->client[i].fd >= 0; k++) {
         if (a->slot[k].state != SLOT_RUNNING)
             continue;
         struct warden_msg row = describe(a, &a->slot[k], WARDEN_ROW);
@@ -266,6 +267,7 @@ static void on_list(struct app *a, uint32_t i, const struct warden_msg *req)
         send_to(a, i, &row, -1);
         end.n_sandboxes++;
     }
+    end.max_sandboxes = k < a->n_slots ? k : 0;
     if (a->client[i].fd >= 0)
         send_to(a, i, &end, -1);
 }
@@ -338,8 +340,8 @@ static void on_listen(struct app *a)
 static void on_ready(struct app *a, struct slot *s)
 {
     struct warden_msg m = describe(a, s, WARDEN_SPAWN);
-    pid_t pid;
-    AUTO_CLOSE int fd = monitor_connect(a, s, &pid);
+    struct ucred who;
+    AUTO_CLOSE int fd = monitor_connect(a, s, &who);
 
     if (fd < 0) {
         fail_start(a, s, STEP_MONITOR_EXEC, -fd);
@@ -395,7 +397,7 @@ static void reap_orphans(struct app *a)
         siginfo_t info = { 0 };
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
             return;
-        for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
+        for (uint32_t i = 0; i < a->n_slots; i++)
             if (a->slot[i].state != SLOT_FREE && a->slot[i].monitor_pid == info.si_pid &&
                 !a->slot[i].exited)
                 return; /* its pidfd's event collects it, and then calls us */
@@ -479,7 +481,7 @@ static int tend(struct app *a)
     uint64_t now = clock_mono_ns();
     int wait_ms = -1;
 
-    for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++) {
+    for (uint32_t i = 0; i < a->n_slots; i++) {
         struct slot *s = &a->slot[i];
         if (s->state == SLOT_STARTING) {
             if (now - s->since_ns > START_LIMIT_NS)
@@ -491,15 +493,13 @@ static int tend(struct app *a)
             wait_ms = wait_ms < 0 || ms < wait_ms ? ms : wait_ms;
         }
     }
+    table_shrink(a);
     return wait_ms;
 }
 
 static bool all_gone(const struct app *a)
 {
-    for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
-        if (a->slot[i].state != SLOT_FREE)
-            return false;
-    return true;
+    return table_count(a) == 0;
 }
 
 void serve_run(struct app *a)

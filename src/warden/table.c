@@ -18,9 +18,11 @@
 #include "sys/task.h"
 #include "warden/warden.h"
 
+#define SWEEP_TRIES 100
+
 struct slot *table_find(struct app *a, const struct sandbox_id *id)
 {
-    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
+    for (uint32_t i = 0; i < a->n_slots; i++)
         if (a->slot[i].state != SLOT_FREE && memcmp(&a->slot[i].rec.id, id, sizeof *id) == 0)
             return &a->slot[i];
     return NULL;
@@ -28,18 +30,28 @@ struct slot *table_find(struct app *a, const struct sandbox_id *id)
 
 struct slot *table_take(struct app *a)
 {
-    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
-        if (a->slot[i].state == SLOT_FREE)
-            return &a->slot[i];
+    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++) {
+        if (a->slot[i].state != SLOT_FREE)
+            continue;
+        if (i >= a->n_slots)
+            a->n_slots = i + 1;
+        return &a->slot[i];
+    }
     return NULL;
 }
 
 uint32_t table_count(const struct app *a)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < a->opt.max_sandboxes; i++)
+    for (uint32_t i = 0; i < a->n_slots; i++)
         n += a->slot[i].state != SLOT_FREE;
     return n;
+}
+
+void table_shrink(struct app *a)
+{
+    while (a->n_slots > 0 && a->slot[a->n_slots - 1].state == SLOT_FREE)
+        a->n_slots--;
 }
 
 uint32_t table_index(const struct app *a, const struct slot *s)
@@ -93,18 +105,16 @@ void socket_name(const struct app *a, const struct slot *s, char out[64])
     (void)snprintf(out, 64, "/proc/self/fd/%d/%u.sock", a->sb_fd, table_index(a, s));
 }
 
-int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
+int monitor_connect(const struct app *a, const struct slot *s, struct ucred *who)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
-    struct ucred peer;
-    socklen_t n = sizeof peer;
+    socklen_t n = sizeof *who;
     AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     socket_name(a, s, un.sun_path);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&un, sizeof un) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &n) < 0) /* who called listen */
         return -errno;
-    *pid = peer.pid; /* who called listen: the monitor */
     if (fcntl(fd, F_SETFL, 0) <
         0) /* non-blocking was for our connect; the API gets a blocking one */
         return -errno;
@@ -112,14 +122,19 @@ int monitor_connect(const struct app *a, const struct slot *s, pid_t *pid)
 }
 
 /* The connection proves that the monitor lived when it was made; that it still stands after
- * pidfd_open proves that the pid was not used again in between. */
+ * pidfd_open proves that the pid was not used again in between. A sandbox whose uids are not
+ * those of its slot (the warden before us had another --uid-base) is not adopted: one of ours
+ * would get the same uids. */
 static int adopt_live(struct app *a, struct slot *s)
 {
-    pid_t pid = -1;
-    AUTO_CLOSE int fd = monitor_connect(a, s, &pid);
+    struct ucred who = { 0 };
+    AUTO_CLOSE int fd = monitor_connect(a, s, &who);
     if (fd < 0)
         return fd;
-    AUTO_CLOSE int pidfd = task_open_pidfd(pid);
+    if (who.uid != table_uid(a, s) + UIDS_PER_SANDBOX - 1 ||
+        table_index(a, s) >= a->opt.max_sandboxes)
+        return -ERANGE;
+    AUTO_CLOSE int pidfd = task_open_pidfd(who.pid);
     if (pidfd < 0)
         return pidfd;
     struct pollfd p = { fd, POLLIN, 0 };
@@ -129,7 +144,7 @@ static int adopt_live(struct app *a, struct slot *s)
     if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && ipc_send(fd, &watch, sizeof watch, NULL, 0) == 0)
         s->watch_fd = fd_steal(&fd); /* else its end will have no cause that we know */
     s->adopted = true;
-    s->monitor_pid = pid;
+    s->monitor_pid = who.pid;
     s->monitor_pidfd = fd_steal(&pidfd);
     return 0;
 }
@@ -146,7 +161,7 @@ static int record_read(struct app *a, uint32_t index, struct record *out)
     if (fstat(fd, &st) < 0 || st.st_uid != 0 || st.st_size != (off_t)sizeof *out ||
         read(fd, out, sizeof *out) != (ssize_t)sizeof *out)
         return -EBADMSG;
-    if (out->version != WARDEN_VERSION || out->slot != index || !sandbox_id_ok(&out->id))
+    if (out->version != RECORD_VERSION || out->slot != index || !sandbox_id_ok(&out->id))
         return -EBADMSG;
     return 0;
 }
@@ -170,6 +185,7 @@ static void adopt_slot(struct app *a, uint32_t index)
                         .ctl_fd = -1,
                         .watch_fd = -1,
                         .since_ns = clock_mono_ns() };
+    a->n_slots = index + 1; /* they come in ascending order */
     rc = adopt_live(a, s);
     if (rc == 0) {
         log_info("sandbox_adopted", "sandbox=%s pid=%d", rec.id.text, (int)s->monitor_pid);
@@ -181,26 +197,56 @@ static void adopt_slot(struct app *a, uint32_t index)
     slot_kill(a, s, CAUSE_MONITOR_LOST);
 }
 
-/* A group without a record: from a record that was unreadable, or an older instance of another
- * size. */
-static void sweep_group(const char *name, void *arg)
+/* Groups without a record: of a record that was unreadable, or of an older instance of another
+ * size. All are killed before the first is waited for. */
+static bool is_leftover(struct app *a, const char *name)
 {
-    struct app *a = arg;
     struct sandbox_id id = { 0 };
 
     if (strnlen(name, sizeof id.text) == SANDBOX_ID_LEN)
         memcpy(id.text, name, SANDBOX_ID_LEN);
-    if (sandbox_id_ok(&id) && table_find(a, &id))
+    return !sandbox_id_ok(&id) || !table_find(a, &id);
+}
+
+static void kill_leftover(const char *name, void *arg)
+{
+    struct app *a = arg;
+
+    if (!is_leftover(a, name))
         return;
     log_warn("cgroup_leftover", "cgroup=%.40s", name);
-    (void)cgroup_kill(&a->cgroup, name);
-    for (int i = 0; i < 100 && cgroup_remove(&a->cgroup, name) == -EBUSY; i++)
-        (void)usleep(10000); /* at start nobody waits for us yet */
+    (void)cgroup_kill(&a->cgroup, name); /* removing it fails until that has worked */
+}
+
+struct removal {
+    struct app *a;
+    bool busy;
+};
+
+static void remove_leftover(const char *name, void *arg)
+{
+    struct removal *r = arg;
+
+    if (is_leftover(r->a, name) && cgroup_remove(&r->a->cgroup, name) == -EBUSY)
+        r->busy = true;
+}
+
+static void sweep(struct app *a)
+{
+    struct removal r = { .a = a, .busy = true };
+
+    cgroup_each(&a->cgroup, kill_leftover, a);
+    for (int i = 0; i < SWEEP_TRIES && r.busy; i++) {
+        r.busy = false;
+        cgroup_each(&a->cgroup, remove_leftover, &r);
+        if (r.busy)
+            (void)usleep(10000); /* at start nobody waits for us yet */
+    }
 }
 
 void table_adopt(struct app *a)
 {
     for (uint32_t i = 0; i < WARDEN_MAX_SANDBOXES; i++)
         adopt_slot(a, i);
-    cgroup_each(&a->cgroup, sweep_group, a);
+    sweep(a);
 }

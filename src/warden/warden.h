@@ -4,6 +4,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -11,6 +12,7 @@
 #include "ipc/warden_proto.h"
 #include "sys/cgroup.h"
 
+#define RECORD_VERSION    1u /* of a record on disk, which an upgrade must be able to read */
 #define UIDS_PER_SANDBOX  65536u
 #define MAX_CLIENTS       4u  /* the API, the one that replaces it, and test programs */
 #define MAX_IMAGES        64u /* template images mounted at once */
@@ -97,6 +99,7 @@ struct app {
     struct client client[MAX_CLIENTS];
     struct image image[MAX_IMAGES];
     struct slot slot[WARDEN_MAX_SANDBOXES];
+    uint32_t n_slots; /* from here on all are free: what loops over slots ends here */
     bool stopping;
     bool makes_layers; /* this kernel needs layer.c */
 };
@@ -112,6 +115,7 @@ int admit(const struct app *a, const struct sandbox_limits *l);
 struct slot *table_find(struct app *a, const struct sandbox_id *id);
 struct slot *table_take(struct app *a); /* a free slot, or NULL */
 uint32_t table_count(const struct app *a);
+void table_shrink(struct app *a); /* lowers n_slots to what is in use */
 uint32_t table_index(const struct app *a, const struct slot *s);
 uint32_t table_uid(const struct app *a, const struct slot *s); /* first host uid */
 int record_write(struct app *a,
@@ -120,7 +124,7 @@ void record_remove(struct app *a, const struct slot *s);
 void socket_name(const struct app *a, const struct slot *s,
                  char out[64]); /* of the monitor, reachable through /proc/self/fd */
 int monitor_connect(const struct app *a, const struct slot *s,
-                    pid_t *pid); /* an fd, or -errno; *pid is who listens */
+                    struct ucred *who); /* an fd, or -errno; *who listens */
 void table_adopt(
     struct app *a); /* at start: takes over what lives, destroys what is left over */
 

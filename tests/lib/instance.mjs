@@ -14,23 +14,25 @@ export const build = resolve(root, process.env.FIREBREAK_BUILD ?? 'build')
 export const program = (name) => join(build, 'src', name, name)
 export const templates = process.env.FIREBREAK_TEMPLATES ?? '/var/lib/firebreak/templates'
 
-const SLOTS = 64 // sandboxes of one instance, as `up` has it by default
+const SLOTS = 64 // sandboxes of one instance, as `up` has it by default; a range of uids is a multiple of it
 const RANGES = 800 // of that many sandboxes, above the ranges of instances that are not tests
 const FIRST_UID = 536870912
 
 // A range of uids that no other instance of these tests has, on this machine, now. The lock is a name that only one process can
 // listen on, and that goes with it; and nobody who is left from another time may live there.
-async function takeUids() {
+async function takeUids(slots) {
+  const ranges = Math.ceil(slots / SLOTS)
   for (let tries = 0; tries < 50; tries++) {
-    const n = randomInt(0, RANGES)
-    const lock = createServer()
-    const taken = await new Promise((done) => lock.once('error', () => done(false)).listen(`\0firebreak-test-uids-${n}`, () => done(true)))
+    const n = randomInt(0, RANGES - ranges + 1)
+    const locks = Array.from({ length: ranges }, () => createServer())
+    const taken = await Promise.all(locks.map((lock, k) =>
+      new Promise((done) => lock.once('error', () => done(false)).listen(`\0firebreak-test-uids-${n + k}`, () => done(true)))))
     const base = FIRST_UID + n * SLOTS * host.UIDS_PER_SANDBOX
-    if (taken && host.pidsWithUids(base, SLOTS * host.UIDS_PER_SANDBOX).length === 0) {
-      lock.unref()
-      return { base, lock }
+    if (taken.every(Boolean) && host.pidsWithUids(base, ranges * SLOTS * host.UIDS_PER_SANDBOX).length === 0) {
+      locks.forEach((lock) => lock.unref())
+      return { base, lock: locks }
     }
-    if (taken) lock.close()
+    locks.forEach((lock, k) => taken[k] && lock.close())
   }
   throw new Error('found no free range of uids for a test instance')
 }
@@ -64,7 +66,8 @@ process.on('exit', () => running.forEach((i) => i.endAtOnce()))
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1))
 
 export class Instance {
-  static async start({ args = [], env = {} } = {}) {
+  // slots: how many sandboxes it may have at once.
+  static async start({ args = [], env = {}, slots = SLOTS } = {}) {
     for (const name of ['firebreak', 'warden', 'jailmon', 'envd', 'e2b-sandbox'])
       if (!existsSync(program(name))) throw new Error(`${program(name)} is not built`)
     const i = new Instance()
@@ -76,7 +79,8 @@ export class Instance {
     i.log = join(i.dir, 'up.log')
     i.port = await freePort()
     i.url = `http://127.0.0.1:${i.port}`
-    ;({ base: i.uidBase, lock: i.uidLock } = await takeUids())
+    ;({ base: i.uidBase, lock: i.uidLock } = await takeUids(slots))
+    i.slots = slots
     i.args = args
     i.extraEnv = env
     i.interfaces = host.interfaces()
@@ -94,7 +98,7 @@ export class Instance {
     const child = spawn(
       program('firebreak'),
       ['up', '--instance', this.name, '--state', this.state, '--run', this.run, '--listen', `127.0.0.1:${this.port}`,
-        '--uid-base', String(this.uidBase), ...this.args],
+        '--uid-base', String(this.uidBase), ...(this.slots > SLOTS ? ['--max-sandboxes', String(this.slots)] : []), ...this.args],
       { stdio: ['ignore', out, out], detached: true, env: { PATH: process.env.PATH, HOME: '/root', ...this.extraEnv } },
     )
     closeSync(out)
@@ -185,12 +189,12 @@ export class Instance {
     }
     if (existsSync(program('warden')))
       spawnSync(program('warden'), ['--instance', this.name, '--state', this.state, '--run', this.run, '--api-uid', '65532', '--uid-base',
-        String(this.uidBase), '--max-sandboxes', String(SLOTS), '--jailmon', program('jailmon'), '--envd', program('envd'), '--stop-all'], { stdio: 'ignore', timeout: 20000 })
-    for (const pid of host.pidsWithUids(this.uidBase, SLOTS * host.UIDS_PER_SANDBOX)) process.kill(pid, 'SIGKILL')
+        String(this.uidBase), '--max-sandboxes', String(this.slots), '--jailmon', program('jailmon'), '--envd', program('envd'), '--stop-all'], { stdio: 'ignore', timeout: 20000 })
+    for (const pid of host.pidsWithUids(this.uidBase, this.slots * host.UIDS_PER_SANDBOX)) process.kill(pid, 'SIGKILL')
   }
 
   sandboxProcesses() {
-    return host.pidsWithUids(this.uidBase, SLOTS * host.UIDS_PER_SANDBOX)
+    return host.pidsWithUids(this.uidBase, this.slots * host.UIDS_PER_SANDBOX)
   }
 
   // What is left on the host of a stopped instance: [] is the only right answer.

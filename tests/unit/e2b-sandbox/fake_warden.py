@@ -19,6 +19,7 @@ import time
 WARDEN = struct.Struct("=IIQiIII24s32sQQQIIQIIQ4IQQQ")
 MONITOR = struct.Struct("=IIQiIQ9QIIQQII")
 assert WARDEN.size == 184 and MONITOR.size == 136
+VERSION, LIST_ROWS = 2, 64
 HELLO, SPAWN, KILL, OPEN, LIST, ROW, EXITED = range(1, 8)
 CONNECT, FREEZE, THAW, STATS, SET_DEADLINE, MONITOR_KILL = range(1, 7)
 CAUSE_KILLED, CAUSE_TIMEOUT, CAUSE_AGENT_EXIT, CAUSE_OOM, CAUSE_MONITOR_LOST = range(1, 6)
@@ -294,11 +295,14 @@ class Warden:
         fd.close()
 
     def list(self, client, m):
-        for sandbox in self.sandboxes.values():
+        first = m.n_sandboxes  # here a slot is the place in the list
+        rows = list(self.sandboxes.values())[first : first + LIST_ROWS]
+        for sandbox in rows:
             row = Message(sandbox.message.pack())
             row.type, row.request_id, row.status, row.host_uid = ROW, m.request_id, 0, sandbox.host_uid
             send(client, row.pack())
-        m.n_sandboxes = len(self.sandboxes)
+        m.n_sandboxes = len(rows)
+        m.max_sandboxes = first + LIST_ROWS if len(self.sandboxes) > first + LIST_ROWS else 0
         send(client, m.pack())
 
     def end(self, name, cause):
@@ -308,7 +312,7 @@ class Warden:
                 return
             sandbox.stop()
             m = Message()
-            m.type, m.version, m.cause, m.id = EXITED, 1, cause, name.encode().ljust(24, b"\0")
+            m.type, m.version, m.cause, m.id = EXITED, VERSION, cause, name.encode().ljust(24, b"\0")
             for client in list(self.clients):
                 try:
                     send(client, m.pack())

@@ -812,7 +812,7 @@ def what_died_unwatched_is_unknown_after_the_restart_and_orphans_are_killed(s):
     s.stop(signal.SIGKILL)
     s.warden.end(dead, fake_warden.CAUSE_KILLED)
     orphan = fake_warden.Message()
-    orphan.version, orphan.id, orphan.deadline_ns = 1, b"iorphan0000000000000".ljust(24, b"\0"), boot_ns() + 10**12
+    orphan.version, orphan.id, orphan.deadline_ns = 2, b"iorphan0000000000000".ljust(24, b"\0"), boot_ns() + 10**12
     s.warden.sandboxes["iorphan0000000000000"] = fake_warden.Sandbox(s.warden, orphan, 50)
     s.start()
     assert [i["sandboxID"] for i in s.api("GET", "/v2/sandboxes").json] == [alive]

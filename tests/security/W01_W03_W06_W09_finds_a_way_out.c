@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// attack: find a route to anywhere: metadata services, private networks, the world, v4 and v6. (A datagram socket's connect looks
+// attack: find a route to anywhere: metadata services in every spelling, private and special networks, the world, its name servers, v4 and v6. (A datagram socket's connect looks
 // for a route and sends nothing, so that no test sends a packet to a foreign address, whatever it finds.)
 // outside: unshare --net sh -c 'ip link set lo up && ip route add default dev lo && exec "$@"' sh
 // control: got through to 169.254.169.254
-// inside: refused ENETUNREACH for all 9
+// inside: refused ENETUNREACH for all 21
 #include "probe.h"
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -31,10 +31,22 @@ int main(void)
                                            "172.17.0.1",
                                            "192.168.0.1",
                                            "100.100.100.200",
+                                           "100.64.0.1",
                                            "192.0.2.1",
+                                           "192.0.0.192",
+                                           "198.18.0.1",
+                                           "224.0.0.1",
+                                           "240.0.0.1",
+                                           "0.1.2.3",
+                                           "255.255.255.255",
+                                           "8.8.8.8",
+                                           "1.1.1.1",
                                            "::ffff:169.254.169.254",
+                                           "::ffff:10.0.0.1",
+                                           "64:ff9b::a9fe:a9fe",
                                            "fd00:ec2::254",
-                                           "2001:db8::1" };
+                                           "2001:db8::1",
+                                           "2606:4700:4700::1111" };
     int n = 0;
     here();
     for (size_t i = 0; i < sizeof address / sizeof *address; i++) {

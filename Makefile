@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BUILD ?= build
 S ?= 60
 
-.PHONY: build install quickstart test quick e2e security fault fuzz bench lint fmt docs vm e2b-health soak clean help
+.PHONY: build install quickstart test quick e2e security fault hostile-images fuzz bench lint fmt docs vm e2b-health soak clean help
 
 build: $(BUILD)/build.ninja ## configure if needed, build everything; warnings are errors
 	@ninja -C $(BUILD)
@@ -34,6 +34,9 @@ security: build ## attacks that must fail for a named reason; K=name chooses
 
 fault: build ## daemons and programs die, system calls fail; everything heals; K=name chooses
 	@FIREBREAK_BUILD=$(BUILD) tests/fault/run.sh $(K)
+
+hostile-images: build ## N=10000 SEED=n: sandboxes from images made to hurt; goes on where it was interrupted
+	@FIREBREAK_BUILD=$(BUILD) node tests/lib/hostile_images.mjs $(or $(N),10000) $(SEED)
 
 fuzz: ## T=target S=seconds: one fuzzer, from its corpus (clang)
 	@tools/fuzz.sh "$(T)" "$(S)"

@@ -10,7 +10,7 @@ refuse() {
 }
 [ "$(id -u)" -eq 0 ] || refuse "needs root: sandboxes are built with namespaces, cgroups and mounts"
 missing=()
-for pair in node:nodejs npm:npm cc:gcc unshare:util-linux setpriv:util-linux ip:iproute2 promtool:prometheus; do
+for pair in node:nodejs npm:npm cc:gcc unshare:util-linux setpriv:util-linux ip:iproute2 promtool:prometheus stress-ng:stress-ng trinity:trinity mkfs.erofs:erofs-utils; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ ${#missing[@]} -eq 0 ] || refuse "packages are missing: ${missing[*]}: run tools/install-deps.sh test"

@@ -101,14 +101,6 @@ static bool has_any_group(const struct sight *s, const char *id)
     return false;
 }
 
-static bool uses(const struct sight *s, enum sight_hierarchy h)
-{
-    for (size_t i = 0; i < s->group.n; i++)
-        if (s->group.at[i].hierarchy == h)
-            return true;
-    return false;
-}
-
 static const char *any_group(const struct sight_process *p)
 {
     for (int h = 0; h < HIERARCHY_N; h++)
@@ -132,11 +124,11 @@ static void process_name(const struct sight_process *p, char out[96])
 
 /* --- processes. A zombie has left its groups and namespaces already. --- */
 
-/* On v1 without v2 the monitor is kept out of the freezer, so that it can thaw the rest. */
-static bool may_be_outside(const struct sight *s, const struct sight_process *p,
-                           enum sight_hierarchy h)
+/* On v1 the monitor is kept out of what its sandbox must not exhaust or freeze for it (lib/sys/cgroup.h). */
+static bool may_be_outside(const struct sight_process *p, enum sight_hierarchy h)
 {
-    return h == HIERARCHY_FREEZER && p->role == ROLE_MONITOR && !uses(s, HIERARCHY_V2);
+    return p->role == ROLE_MONITOR &&
+           (h == HIERARCHY_MEMORY || h == HIERARCHY_PIDS || h == HIERARCHY_FREEZER);
 }
 
 static void process_in_place(const struct sight *s, unsigned self, struct findings *out)
@@ -157,7 +149,7 @@ static void process_in_place(const struct sight *s, unsigned self, struct findin
         }
         for (int h = 0; h < HIERARCHY_N; h++)
             if (has_group(s, id, (enum sight_hierarchy)h) && strcmp(p->group[h], id) != 0 &&
-                !may_be_outside(s, p, (enum sight_hierarchy)h))
+                !may_be_outside(p, (enum sight_hierarchy)h))
                 findings_add(out, self, name, PROCESS_FORMAT " is outside of it in '%s'",
                              PROCESS_ARGS(p), hierarchy_name[h]);
     }

@@ -45,9 +45,9 @@ claim('a sandbox whose agent is the victim ends with cause oom', async (t) => {
   const s = await Sandbox.create(template.name, { timeoutMs: 120_000 })
   t.after(() => s.kill().catch(() => {}))
   const { agentPid } = (await api('GET', `/sandboxes/${s.sandboxId}`)).json.isolation
-  assert.equal(readFileSync(`/proc/${agentPid}/oom_score_adj`, 'utf8'), '500\n', 'the host would not take sandboxes before its own programs')
-  writeFileSync(`/proc/${agentPid}/oom_score_adj`, '1000') // so that it is the one
-  s.commands.run('exec python3 -c "x = bytearray(1 << 30)"', { timeoutMs: 20000 }).catch(() => {})
+  assert.equal(readFileSync(`/proc/${agentPid}/oom_score_adj`, 'utf8'), '250\n', 'the host would not take sandboxes before its own programs')
+  writeFileSync(`/proc/${agentPid}/oom_score_adj`, '1000') // so that it is the one: the others are small, what they write is not
+  s.commands.run('exec head -c 250M /dev/zero > /dev/shm/all', { timeoutMs: 20000 }).catch(() => {})
   await until('it to end', 20000, async () => (await api('GET', `/sandboxes/${s.sandboxId}`)).status === 404)
   const ended = (proc) => readFileSync(process.env.FIREBREAK_T_LOG, 'utf8').split('\n').find((l) => l.includes(s.sandboxId) && l.includes(`proc=${proc} `) && /event=sandbox_ended/.test(l))
   assert.match(ended('warden'), /cause=oom/)

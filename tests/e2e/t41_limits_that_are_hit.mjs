@@ -27,9 +27,9 @@ claim('an out-of-memory kill is told apart from an exit, is counted, and spares 
   const s = await Sandbox.create(template.name, { timeoutMs: 120_000 })
   t.after(() => s.kill().catch(() => {}))
   const monitor = monitorPid(s.sandboxId)
-  // Many small processes that hold memory in a file: none of them is larger than the monitor, which must not be chosen all the same.
-  await s.commands.run('head -c 100M /dev/zero > /dev/shm/filler; for i in $(seq 40); do sleep 60 >/dev/null 2>&1 & done; head -c 100M /dev/zero > /tmp/more; true', { timeoutMs: 20000 }).catch(() => {})
-  await s.commands.run('python3 -c "x = bytearray(1 << 30)"').catch(() => {})
+  // Most of it in a file and small processes all around: the monitor is among the larger ones, and must not be chosen all the same.
+  await s.commands.run('head -c 64M /dev/zero > /dev/shm/filler; for i in $(seq 20); do sleep 60 >/dev/null 2>&1 & done', { timeoutMs: 20000 })
+  for (let k = 0; k < 3; k++) await s.commands.run('head -c 200M /dev/zero > /dev/shm/more; rm -f /dev/shm/more', { timeoutMs: 20000 }).catch(() => {})
   await until('the kill to be seen', 10000, async () => (await api('GET', `/sandboxes/${s.sandboxId}`)).json?.isolation?.oomKills > 0 || !isAlive(monitor))
   assert.ok(isAlive(monitor), 'the monitor was the victim')
   assert.deepEqual(read(cgroupDirs(s.sandboxId).filter((d) => /\/memory\/|\/box$/.test(d)), 'cgroup.procs').filter((text) => text.split('\n').includes(String(monitor))), [], 'the monitor is in the group that has the limit')

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BUILD ?= build
 S ?= 60
 
-.PHONY: build install quickstart test quick e2e security fault hostile-images fuzz bench lint fmt docs vm e2b-health soak clean help
+.PHONY: build install quickstart test quick e2e security fault hostile-images fuzz bench lint fmt docs vm vm-test e2b-health soak clean help
 
 build: $(BUILD)/build.ninja ## configure if needed, build everything; warnings are errors
 	@ninja -C $(BUILD)
@@ -64,6 +64,10 @@ vm: ## C="command": runs it on a copy of this tree in a throw-away machine with 
 	@tools/kvm-lab.sh -L . -- bash -c "$$VM_COMMAND"
 
 vm: export VM_COMMAND = $(value C)
+
+vm-test: build ## tests on Debian's own kernel (cgroup v2, older Landlock); FULL=1 runs every probe
+	@tools/install-deps.sh vm
+	@BUILD=$(BUILD) tools/vm-test.sh $(if $(FULL),full,short)
 
 e2b-health: ## probe the API (E2B_API_URL, default http://127.0.0.1:7070)
 	@tools/health.sh

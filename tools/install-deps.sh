@@ -9,7 +9,7 @@ packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev li
     libcmocka-dev scdoc mmdebstrap erofs-utils util-linux)
 case ${1:-} in
 '') ;;
-test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 prometheus stress-ng trinity) ;;
+test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 prometheus stress-ng trinity busybox-static) ;;
 lint) packages+=(clang clang-format clang-tidy cppcheck shellcheck codespell mandoc) ;;
 bench) packages+=(nodejs npm bubblewrap crun wrk jq) ;;
 vm) packages+=(qemu-system-x86 qemu-system-common busybox-static cpio zstd linux-image-cloud-amd64) ;;

@@ -90,6 +90,13 @@ fi
 script_suite e2e tests/e2e/run.sh 2400
 script_suite security tests/security/run.sh 1800
 script_suite fault tests/fault/run.sh 1800
+# What depends on the kernel, on Debian's own. Only a machine that cannot have QEMU may go without.
+if tools/install-deps.sh vm >"$logs/vm-deps" 2>&1; then
+    BUILD=$build script_suite vm tools/vm-test.sh 900
+else
+    cat "$logs/vm-deps" >&2
+    echo '== vm         skipped: QEMU or its kernel cannot be installed here'
+fi
 
 echo
 echo "$passed passed, $failed failed"

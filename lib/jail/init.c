@@ -305,6 +305,29 @@ static int mask(const struct world *w, const char *name, int cover, bool read_on
     return rc < 0 ? rc : mnt_attach(one, at);
 }
 
+/* Directories get one empty file system: itself the first time, since before Linux 6.15 only
+ * what is attached can be cloned. */
+static int mask_dirs(const struct world *w)
+{
+    static const char *const dir[] = { "acpi",          "scsi",     "asound", "driver",
+                                       "dynamic_debug", "pressure", "tty" };
+    AUTO_CLOSE int empty = make_tmpfs("masked", 0, 2, "0555", STRICT | MOUNT_ATTR_RDONLY);
+    bool attached = false;
+    int rc = empty < 0 ? empty : 0;
+
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++) {
+        AUTO_CLOSE int at = attached ? -1 : mnt_open_in(w->proc, dir[i], O_PATH);
+        if (attached)
+            rc = mask(w, dir[i], empty, false);
+        else if (at >= 0)
+            rc = mnt_attach(empty, at);
+        else if (at != -ENOENT)
+            rc = at;
+        attached |= at >= 0;
+    }
+    return rc;
+}
+
 /* Kernel facts and switches that are not the sandbox's business. */
 static int mask_proc(const struct world *w)
 {
@@ -315,16 +338,11 @@ static int mask_proc(const struct world *w)
                                         "kpagecgroup", "vmallocinfo",   "slabinfo",
                                         "modules",     "iomem",         "ioports",
                                         "config.gz",   "interrupts",    "schedstat" };
-    static const char *const dir[] = { "acpi",          "scsi",     "asound", "driver",
-                                       "dynamic_debug", "pressure", "tty" };
     static const char *const read_only[] = { "sys", "irq", "bus", "fs", "mtrr" };
-    AUTO_CLOSE int empty = make_tmpfs("masked", 0, 2, "0555", STRICT | MOUNT_ATTR_RDONLY);
-    int rc = empty < 0 ? empty : 0;
+    int rc = mask_dirs(w);
 
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(file); i++)
         rc = mask(w, file[i], w->null, false);
-    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dir); i++)
-        rc = mask(w, dir[i], empty, false);
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(read_only); i++)
         rc = mask(w, read_only[i], -1, true);
     return rc;

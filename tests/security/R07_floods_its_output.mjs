@@ -6,6 +6,7 @@ import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { base, claim, into, Sandbox, tokenOf } from '../lib/sdk.mjs'
 import { commandLine, exe, pids } from '../lib/host.mjs'
+import { withVictim } from '../lib/victim.mjs'
 
 const rss = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1])
 
@@ -45,4 +46,18 @@ claim('a line of 64 MiB without an end goes through', async (t) => {
   let n = 0
   await s.commands.run('head -c 67108864 /dev/zero | tr "\\0" x', { onStdout: (d) => { n += d.length } })
   assert.equal(n, 67108864)
+})
+
+claim('bytes one by one, and bytes that are no text, arrive as what they are', { timeout: 90_000 }, async (t) => {
+  const s = await Sandbox.create({ timeoutMs: 60_000 })
+  t.after(() => s.kill())
+  let pieces = 0, n = 0
+  await withVictim(t, 'R07', () => s.commands.run(`python3 -c "
+import os
+for i in range(100000): os.write(1, b'x')
+os.write(2, bytes(range(128, 256)) * 64)
+"`, { onStdout: (d) => { pieces++; n += d.length }, timeoutMs: 60_000 }))
+  assert.equal(n, 100_000)
+  console.error(`# R07: 100000 writes of a byte came in ${pieces} pieces`)
+  assert.equal((await s.commands.run('echo works')).stdout, 'works\n')
 })

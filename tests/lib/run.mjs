@@ -28,7 +28,7 @@ const words = only.replaceAll(' ', '_')
 const probe = entries.some((f) => f.endsWith('.c') && f.includes(words))
 let chosen = files.filter((f) => f.includes(words))
 let pattern
-if (only && chosen.length === 0 && probe) chosen = ['probes.mjs']
+if (only && probe && !chosen.includes('probes.mjs')) chosen.push('probes.mjs')
 if (only && chosen.length === 0) {
   chosen = files.filter((f) => readFileSync(join(dir, f), 'utf8').includes(only))
   pattern = [only]

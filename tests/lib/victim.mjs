@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sandbox beside the attacked one. It must answer all the time; how fast is printed, before and during, and asserted nowhere: this
-// machine is not alone in the world.
+// machine is not alone in the world, and where the attacker is a client that is flooded (F16, R07) it is this very process that is busy.
 import assert from 'node:assert/strict'
 import { Sandbox } from './sdk.mjs'
 

@@ -9,6 +9,7 @@
 #include "e2b-sandbox/warden_client.h"
 #include "http/server.h"
 
+struct pool;
 struct reconciler;
 
 struct app {
@@ -21,7 +22,8 @@ struct app {
     struct warden *warden;
     struct auth *auth;
     _Atomic(struct reconciler *)
-        reconciler; /* the warden's thread may look before it is there */
+        reconciler;              /* the warden's thread may look before it is there */
+    _Atomic(struct pool *) pool; /* NULL before it starts and where there is none */
     struct metrics metrics;
     _Atomic(struct http_server *) server; /* a request may come before main has it */
 };

@@ -31,6 +31,8 @@ const char config_usage[] =
     "  --max-timeout SECONDS  longest life of a sandbox (default 86400)\n"
     "  --pids N               processes and threads in one sandbox (default 1024)\n"
     "  --conns-per-sandbox N  exchanges with one sandbox at once (default 1024)\n"
+    "  --pool-max N           sandboxes held ready ahead of demand (default 16; 0: none)\n"
+    "  --pool-memory MIB      memory that those may take together (default 64)\n"
     "  --log-level LEVEL      error, warn, info or debug (default info)\n"
     "  --version, --help\n";
 
@@ -164,6 +166,16 @@ static int take_listen_fd(struct config *c, const char *value)
     return rc;
 }
 
+static int take_pool_max(struct config *c, const char *value)
+{
+    return take_u32(value, 0, POOL_ENTRIES_MAX, &c->pool_max);
+}
+
+static int take_pool_memory(struct config *c, const char *value)
+{
+    return take_u32(value, 0, 1u << 20, &c->pool_memory_mb);
+}
+
 static int take_log_level(struct config *c, const char *value)
 {
     static const char *const name[] = { "error", "warn", "info", "debug" };
@@ -189,6 +201,8 @@ static const struct flag flags[] = {
     { "--max-timeout", "a number of seconds, up to a year", take_max_timeout },
     { "--pids", "a number from 16 to 32768", take_pids },
     { "--conns-per-sandbox", "a number from 1 to 65536", take_conns },
+    { "--pool-max", "a number from 0 to 256", take_pool_max },
+    { "--pool-memory", "a number of MiB, up to 1048576", take_pool_memory },
     { "--log-level", "error, warn, info or debug", take_log_level },
 };
 
@@ -217,6 +231,8 @@ enum config_result config_parse(struct config *c, int argc, char **argv, struct 
                           .max_timeout_s = 86400,
                           .pids = 1024,
                           .conns_per_sandbox = 1024,
+                          .pool_max = 16,
+                          .pool_memory_mb = 64,
                           .log_level = LOG_LEVEL_INFO };
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0)

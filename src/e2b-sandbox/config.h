@@ -19,8 +19,11 @@ struct config {
     int key_fd;    /* with the bootstrap key, or -1 */
     int listen_fd; /* a listening socket to serve on, or -1 */
     uint32_t max_sandboxes, max_timeout_s, pids, conns_per_sandbox;
+    uint32_t pool_max, pool_memory_mb; /* sandboxes held ready; 0: none */
     enum log_level log_level;
 };
+
+#define POOL_ENTRIES_MAX 256u
 
 enum config_result { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_BAD };
 enum config_result config_parse(struct config *c, int argc, char **argv, struct err *e);

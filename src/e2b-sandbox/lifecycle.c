@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "codec/json.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/pool.h"
 #include "http/client.h"
 
 #define SPAWN_LIMIT_NS (20 * NS_PER_S) /* the warden itself gives up after 10 s */
@@ -309,6 +310,16 @@ static struct sandbox_policy policy_of(const struct template *t)
     };
 }
 
+static bool is_full(const struct warden_msg *m)
+{
+    return m->step <= STEP_ADMIT && (m->status == -EAGAIN || m->status == -ENOSPC);
+}
+
+static bool lacks_memory(const struct warden_msg *m)
+{
+    return m->step <= STEP_ADMIT && (m->status == -EDQUOT || m->status == -ENOMEM);
+}
+
 static int spawn(struct app *a, struct sandbox *s, const struct template *t, struct failure *f)
 {
     struct warden_msg m = { .type = WARDEN_SPAWN,
@@ -319,14 +330,22 @@ static int spawn(struct app *a, struct sandbox *s, const struct template *t, str
 
     memcpy(m.image.byte, t->digest, sizeof m.image.byte);
     m.deadline_ns = boot_deadline(s->end_ns, clock_real_ns());
-    int rc = warden_call(a->warden, &m, &fd, SPAWN_LIMIT_NS);
+    struct pool *pool = atomic_load(&a->pool);
+    const struct warden_msg ask = m;
+    int rc;
+    pool_begin_start(pool);
+    do { /* sandboxes that nobody asked for do not stand in the way of one that somebody does */
+        m = ask;
+        rc = warden_call(a->warden, &m, &fd, SPAWN_LIMIT_NS);
+    } while (rc == 0 && (is_full(&m) || lacks_memory(&m)) && pool_make_room(pool));
+    pool_end_start(pool);
     if (rc == -ENOTCONN) {
         say_unavailable(f);
     } else if (rc < 0) {
         say_start_failed(f, sandbox_step_text(STEP_TIMEOUT), why_text(rc));
-    } else if (m.step <= STEP_ADMIT && (m.status == -EAGAIN || m.status == -ENOSPC)) {
+    } else if (is_full(&m)) {
         say_full(a, f);
-    } else if (m.step <= STEP_ADMIT && (m.status == -EDQUOT || m.status == -ENOMEM)) {
+    } else if (lacks_memory(&m)) {
         say_no_memory(f, m.status);
     } else if (m.status != 0 || fd < 0) {
         say_start_failed(f,
@@ -379,26 +398,57 @@ static void add_env(struct buf *b, const json_t *template_env, const json_t *env
     buf_add_char(b, '}');
 }
 
-static int ask_agent(int fd, const struct buf *body, struct err *e)
+static int send_init(struct http_client *c, const struct buf *body, struct err *e)
 {
     static const char headers[] = "Content-Type: application/json\r\nConnection: close\r\n";
-    AUTO_BUF struct buf answer = BUF_INIT(4096);
-    struct http_client c;
-    struct err ignored;
+    return http_client_send(c, "POST", "/init", "localhost", headers, buf_str(body), e);
+}
 
-    http_client_init(&c, fd, INIT_LIMIT_NS);
-    int rc = http_client_send(&c, "POST", "/init", "localhost", headers, buf_str(body), e);
-    if (rc == 0)
-        rc = http_client_head(&c, false, e);
-    if (rc == 0 && (c.head.status < 200 || c.head.status > 299)) {
+static int read_init_answer(struct http_client *c, struct err *e)
+{
+    AUTO_BUF struct buf answer = BUF_INIT(4096);
+    struct err ignored;
+    int rc = http_client_head(c, false, e);
+
+    if (rc == 0 && (c->head.status < 200 || c->head.status > 299)) {
         char quoted[LOG_QUOTE_MAX];
         (void)http_client_body(
-            &c, &answer, &ignored); /* what can be had of it is good for the message only */
-        rc = err_say(e, EPROTO, "it answered %u %s", c.head.status,
+            c, &answer, &ignored); /* what can be had of it is good for the message only */
+        rc = err_say(e, EPROTO, "it answered %u %s", c->head.status,
                      log_quote(buf_str(&answer), quoted));
     }
+    return rc;
+}
+
+static int ask_agent(int fd, const struct buf *body, struct err *e)
+{
+    struct http_client c;
+
+    http_client_init(&c, fd, INIT_LIMIT_NS);
+    int rc = send_init(&c, body, e);
+    if (rc == 0)
+        rc = read_init_answer(&c, e);
     http_client_fini(&c);
     return rc;
+}
+
+static void write_init(const struct sandbox *s, const struct create_request *r,
+                       const struct template *t, struct buf *body)
+{
+    buf_add_char(body, '{');
+    add_env(body, t->env, r->env);
+    add_field(body, "accessToken", s->facts.token);
+    add_field(body, "defaultUser", t->user);
+    add_field(body, "defaultWorkdir", t->workdir);
+    add_field(body, "sandboxId", s->facts.id.text);
+    add_field(body, "templateId", t->name);
+    buf_add_char(body, '}');
+}
+
+static void wipe(struct buf *body)
+{
+    if (body->p)
+        explicit_bzero(body->p, body->n); /* it held the token */
 }
 
 static int init_agent(struct app *a, struct sandbox *s, const struct create_request *r,
@@ -408,22 +458,14 @@ static int init_agent(struct app *a, struct sandbox *s, const struct create_requ
     struct err e = { 0 };
     int fd = -1;
 
-    buf_add_char(&body, '{');
-    add_env(&body, t->env, r->env);
-    add_field(&body, "accessToken", s->facts.token);
-    add_field(&body, "defaultUser", t->user);
-    add_field(&body, "defaultWorkdir", t->workdir);
-    add_field(&body, "sandboxId", s->facts.id.text);
-    add_field(&body, "templateId", t->name);
-    buf_add_char(&body, '}');
+    write_init(s, r, t, &body);
     int rc = buf_ok(&body) ? monitor_connect_port(s, a->warden, MONITOR_AGENT_PORT, &fd)
                            : -body.failed;
     if (rc < 0)
         say_start_failed(f, "connect to envd", why_text(rc));
     else if ((rc = ask_agent(fd, &body, &e)) < 0)
         say_start_failed(f, "set up envd", e.text);
-    if (body.p)
-        explicit_bzero(body.p, body.n); /* it held the token */
+    wipe(&body);
     return rc < 0 ? -1 : 0;
 }
 
@@ -465,10 +507,118 @@ static int create_steps(struct app *a, struct sandbox *s, const struct create_re
     return 0;
 }
 
-int lifecycle_create(struct app *a, const struct create_request *r, const struct template *t,
-                     struct sandbox **out, struct failure *f)
+/* --- create from the pool. 1: it is done; 0: the pool has none that can be used; -1 with *f. --- */
+
+/* Makes an entry that client's, for good: token, environment, deadline. The monitor is told while envd reads. */
+static int specialise(struct app *a, struct sandbox *s, int *agent_fd,
+                      const struct create_request *r, const struct template *t, struct err *e)
 {
-    uint64_t begun_ns = clock_mono_ns();
+    AUTO_BUF struct buf body = BUF_INIT(INIT_MAX);
+    struct http_client c;
+
+    write_init(s, r, t, &body);
+    if (!buf_ok(&body))
+        return err_set(e, body.failed, "write the body of /init");
+    http_client_init(&c, fd_steal(agent_fd), INIT_LIMIT_NS);
+    int rc = send_init(&c, &body, e);
+    wipe(&body);
+    if (rc == 0) {
+        int told =
+            monitor_set_deadline(s, a->warden, boot_deadline(s->end_ns, clock_real_ns()));
+        rc = read_init_answer(&c, e);
+        if (rc == 0 && told < 0)
+            rc = err_set(e, -told, "tell the monitor its deadline");
+    }
+    http_client_fini(&c);
+    return rc;
+}
+
+static int publish_pooled(struct app *a, struct sandbox *s, struct failure *f)
+{
+    struct err e;
+
+    if (!fleet_start(a->fleet, s, clock_real_ns(), clock_mono_ns())) {
+        say_start_failed(f, "set up envd", "the sandbox ended meanwhile");
+        return -1;
+    }
+    if (registry_insert_running(a->registry, &s->facts, s->metadata_text,
+                                sandbox_look(s).started_ns, s->end_ns, &e) < 0) {
+        log_error("registry_failed", "sandbox=%s err=\"%s\"", s->facts.id.text, e.text);
+        say_start_failed(f, "store it",
+                         e.code == ENOSPC ? "no space left on the disk"
+                                          : "the database failed");
+        return -1;
+    }
+    return 0;
+}
+
+/* An entry that did not become a sandbox. Whatever it was told by then, nobody else gets it. */
+static void drop_entry(struct app *a, struct sandbox *s)
+{
+    struct warden_msg m = { .type = WARDEN_KILL, .id = s->facts.id };
+
+    (void)fleet_remove(a->fleet, s);
+    (void)warden_call(a->warden, &m, NULL,
+                      KILL_LIMIT_NS); /* else it is an orphan: it is in no list of ours */
+}
+
+static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
+                     const struct create_request *r, const struct template *t,
+                     struct failure *f)
+{
+    struct err e = { 0 };
+    char quoted[LOG_QUOTE_MAX];
+
+    s->facts.id = got->id; /* nobody else has it yet */
+    if (fleet_add(a->fleet, s, lifecycle_max_sandboxes(a)) < 0) {
+        pool_put_back(atomic_load(&a->pool), got);
+        say_full(a, f);
+        return -1;
+    }
+    pool_forget(atomic_load(&a->pool), got);
+    sandbox_set_host(s, &got->host);
+    monitor_move(s, got->monitor);
+    int rc = specialise(a, s, &got->agent_fd, r, t, &e);
+    pool_taken_fini(got);
+    if (rc < 0) {
+        log_warn("pool_entry_unusable", "sandbox=%s err=%s", s->facts.id.text,
+                 log_quote(str_from(e.text), quoted));
+        drop_entry(a, s);
+        return 0;
+    }
+    if (publish_pooled(a, s, f) == 0)
+        return 1;
+    (void)atomic_fetch_add(&a->metrics.create_failed, 1);
+    log_warn("sandbox_create_failed", "sandbox=%s status=%u err=%s", s->facts.id.text,
+             f->status, log_quote(str_from(f->message), quoted));
+    destroy(a, s);
+    return -1;
+}
+
+static int create_pooled(struct app *a, const struct create_request *r,
+                         const struct template *t, struct sandbox **out, struct failure *f)
+{
+    struct pool_key key = { .limits = limits_of(a, t), .policy = policy_of(t) };
+    struct pool_taken got;
+
+    memcpy(key.image.byte, t->digest, sizeof key.image.byte);
+    if (!pool_take(atomic_load(&a->pool), &key, &got))
+        return 0;
+    AUTO_SANDBOX struct sandbox *s = make(r, t, f);
+    if (!s) {
+        pool_put_back(atomic_load(&a->pool), &got);
+        return -1;
+    }
+    s->end_ns = clock_real_ns() + r->timeout_s * NS_PER_S;
+    int rc = use_entry(a, s, &got, r, t, f);
+    if (rc == 1)
+        *out = ptr_steal(&s);
+    return rc;
+}
+
+static int create_cold(struct app *a, const struct create_request *r, const struct template *t,
+                       struct sandbox **out, struct failure *f)
+{
     AUTO_SANDBOX struct sandbox *s = make(r, t, f);
 
     if (!s)
@@ -476,11 +626,23 @@ int lifecycle_create(struct app *a, const struct create_request *r, const struct
     s->end_ns = clock_real_ns() + r->timeout_s * NS_PER_S; /* nobody else has it yet */
     if (create_steps(a, s, r, t, f) < 0)
         return -1;
+    *out = ptr_steal(&s);
+    return 0;
+}
+
+int lifecycle_create(struct app *a, const struct create_request *r, const struct template *t,
+                     struct sandbox **out, struct failure *f)
+{
+    uint64_t begun_ns = clock_mono_ns();
+    int pooled = create_pooled(a, r, t, out, f);
+
+    if (pooled < 0 || (pooled == 0 && create_cold(a, r, t, out, f) < 0))
+        return -1;
     uint64_t took_ns = clock_mono_ns() - begun_ns;
     histogram_add(&a->metrics.create_time, took_ns);
     (void)atomic_fetch_add(&a->metrics.created, 1);
-    log_info("sandbox_created", "sandbox=%s template=%s timeout_s=%u ms=%llu", s->facts.id.text,
-             s->facts.template, r->timeout_s, (unsigned long long)(took_ns / NS_PER_MS));
-    *out = ptr_steal(&s);
+    log_info("sandbox_created", "sandbox=%s template=%s timeout_s=%u pooled=%d us=%llu",
+             (*out)->facts.id.text, (*out)->facts.template, r->timeout_s, pooled,
+             (unsigned long long)(took_ns / 1000));
     return 0;
 }

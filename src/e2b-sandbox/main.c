@@ -14,6 +14,7 @@
 #include "e2b-sandbox/app.h"
 #include "e2b-sandbox/harden.h"
 #include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/proxy.h"
 #include "e2b-sandbox/reconcile.h"
 #include "e2b-sandbox/routes.h"
@@ -77,6 +78,8 @@ static void on_exited(const struct warden_msg *m, void *arg)
 
     if (s)
         lifecycle_ended_with(a, s, m);
+    else
+        pool_exited(atomic_load(&a->pool), &m->id);
 }
 
 static void on_connected(void *arg)
@@ -178,6 +181,10 @@ static int start(struct app *a, struct err *e)
         log_warn("no_api_key", "every request will be refused: start with --bootstrap-key-fd");
     if (!reconcile_wait_first(atomic_load(&a->reconciler), FIRST_LOOK_NS))
         log_warn("started_without_warden", "path=%s/warden.sock", a->config.run_dir);
+    struct pool *pool = NULL;
+    if (a->config.pool_max > 0 && pool_start(&pool, a, e) < 0)
+        return -e->code;
+    atomic_store(&a->pool, pool);
     if (start_server(a, listen_fd, e) < 0)
         return -e->code;
     (void)fd_steal(&listen_fd); /* the server's now */
@@ -192,8 +199,12 @@ static void stop(struct app *a)
 
     if (server)
         http_server_stop(server, STOP_GRACE_NS);
+    struct pool *pool = atomic_load(&a->pool);
+    if (pool)
+        pool_drain(pool);
     reconcile_stop(atomic_load(&a->reconciler));
     warden_stop(a->warden);
+    pool_free(pool);
     fleet_free(a->fleet);
     auth_free(a->auth);
     registry_close(a->registry);

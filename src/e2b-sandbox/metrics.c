@@ -124,6 +124,13 @@ static void sandboxes_write(struct metrics *m, const struct metrics_now *now, st
     for (int c = 0; c < CAUSE_MAX; c++)
         buf_addf(b, "e2b_sandbox_ended_total{cause=\"%s\"} %llu\n",
                  sandbox_cause_text((enum sandbox_cause)c), atomic_load(&m->ended[c]));
+    one(b, "e2b_pool_ready", "gauge", "Sandboxes held ready for creations to come.",
+        now->pool_ready);
+    one(b, "e2b_pool_starting", "gauge", "Sandboxes that are being made ready.",
+        now->pool_making);
+    one(b, "e2b_pool_hits_total", "counter", "Creations that found a ready sandbox.",
+        now->pool_hits);
+    one(b, "e2b_pool_misses_total", "counter", "Creations that did not.", now->pool_misses);
     one(b, "e2b_oom_kills_total", "counter",
         "Processes killed by the memory limits of sandboxes.",
         atomic_load(&m->oom_kills) + now->oom_kills);

@@ -58,6 +58,8 @@ struct metrics_now {
     unsigned n_memory;
     uint64_t memory_sum;
     uint64_t oom_kills, tripwires; /* of those that are there */
+    unsigned pool_ready, pool_making;
+    uint64_t pool_hits, pool_misses;
 };
 /* Appends the text of format 0.0.4. */
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct buf *out);

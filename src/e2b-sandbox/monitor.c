@@ -177,6 +177,18 @@ void monitor_take(struct sandbox *s, int fd)
     release(s);
 }
 
+void monitor_move(struct sandbox *to, struct sandbox *from)
+{
+    if (!seize(from))
+        return; /* the next call opens a connection */
+    int fd = from->monitor.fd;
+    from->monitor.fd = -1;
+    to->monitor.next_id = from->monitor.next_id;
+    release(from);
+    if (fd >= 0)
+        monitor_take(to, fd);
+}
+
 /* A monitor that has been taken over could hand us anything that blocks or lies about what it is. */
 static bool is_tcp(int fd)
 {

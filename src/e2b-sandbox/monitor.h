@@ -11,6 +11,9 @@
 /* Takes the connection that came with the answer to WARDEN_SPAWN. */
 void monitor_take(struct sandbox *s, int fd);
 
+/* Gives `to`, which has none yet, the connection of `from`. */
+void monitor_move(struct sandbox *to, struct sandbox *from);
+
 /* A non-blocking socket, connected or connecting to that port inside: *fd, owned by the caller. */
 int monitor_connect_port(struct sandbox *s, struct warden *w, uint32_t port, int *fd);
 int monitor_stats(struct sandbox *s, struct warden *w, struct monitor_stats *out);

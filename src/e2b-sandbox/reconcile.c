@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/pool.h"
 
 #define PERIOD_NS     (5 * NS_PER_S)
 #define LIST_LIMIT_NS (5 * NS_PER_S)
@@ -93,7 +94,8 @@ static void check_ours(struct reconciler *r, size_t n, uint64_t asked_ns)
 static void check_theirs(struct reconciler *r, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (r->row[i].type == 0)
+        /* In this order: what leaves the pool is in the fleet before. */
+        if (r->row[i].type == 0 || pool_knows(atomic_load(&r->a->pool), &r->row[i].id))
             continue;
         AUTO_SANDBOX struct sandbox *s = fleet_find_any(r->a->fleet, &r->row[i].id);
         if (s)
@@ -108,7 +110,7 @@ static void check_theirs(struct reconciler *r, size_t n)
 
 static bool compare(struct reconciler *r)
 {
-    uint64_t asked_ns = clock_mono_ns();
+    uint64_t asked_ns = clock_mono_ns(), asked_boot_ns = clock_boot_ns();
     size_t n;
     int rc = warden_list(r->a->warden, r->row, &n, LIST_LIMIT_NS);
 
@@ -120,6 +122,7 @@ static bool compare(struct reconciler *r)
     qsort(r->row, n, sizeof r->row[0], by_id);
     check_ours(r, n, asked_ns);
     check_theirs(r, n);
+    pool_compare(atomic_load(&r->a->pool), r->row, n, asked_boot_ns);
     return true;
 }
 

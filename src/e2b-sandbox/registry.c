@@ -13,6 +13,9 @@
 #define SCHEMA_VERSION 1
 
 enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
     INSERT,
     SET_RUNNING,
     SET_END,
@@ -31,9 +34,12 @@ enum statement {
 };
 
 static const char *const sql[STATEMENTS] = {
-    [INSERT] = "INSERT INTO sandboxes (id, template, state, started_ns, end_ns, cpu_count, "
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [INSERT] = "INSERT INTO sandboxes (id, template, started_ns, end_ns, cpu_count, "
                "memory_mb, disk_mb, internet, "
-               "metadata, token) VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
+               "metadata, token, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SET_RUNNING] = "UPDATE sandboxes SET state = 'running', started_ns = ? WHERE id = ? AND "
                     "state = 'starting' "
                     "RETURNING template",
@@ -114,8 +120,8 @@ static sqlite3_stmt *begin(struct registry *r, enum statement s)
     return r->stmt[s];
 }
 
-/* Runs a statement that gives no row (or whose rows do not matter), resets it and lets go of the lock. */
-static int finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+/* Runs a statement that gives no row (or whose rows do not matter) and resets it. The lock stays. */
+static int run(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
 {
     int rc = sqlite3_step(st);
 
@@ -124,8 +130,34 @@ static int finish(struct registry *r, sqlite3_stmt *st, const char *what, struct
     int result = rc == SQLITE_DONE ? 0 : fail(r, what, e);
     (void)sqlite3_reset(st); /* repeats the error of step */
     (void)sqlite3_clear_bindings(st);
+    return result;
+}
+
+/* The same, and lets go of the lock. */
+static int finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+{
+    int result = run(r, st, what, e);
     (void)pthread_mutex_unlock(&r->lock);
     return result;
+}
+
+/* Several statements that hold together or not at all: begin_all, run each, end_all with what they returned. */
+static int begin_all(struct registry *r, const char *what, struct err *e)
+{
+    return run(r, begin(r, BEGIN), what, e);
+}
+
+static int end_all(struct registry *r, int rc, const char *what, struct err *e)
+{
+    struct err ignored;
+
+    if (rc == 0)
+        rc = run(r, r->stmt[COMMIT], what, e);
+    if (rc < 0 && !sqlite3_get_autocommit(r->db))
+        (void)run(r, r->stmt[ROLLBACK], what,
+                  &ignored); /* the first error is the one that counts */
+    (void)pthread_mutex_unlock(&r->lock);
+    return rc;
 }
 
 /* Binding fails only for want of memory, and then the step or a NOT NULL fails too. Values outlive the step. */
@@ -264,14 +296,12 @@ void registry_close(struct registry *r)
 
 /* --- sandboxes --- */
 
-int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
-                    uint64_t now_ns, uint64_t end_ns, struct err *e)
+static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const char *metadata,
+                       uint64_t started_ns, uint64_t end_ns, const char *state)
 {
-    sqlite3_stmt *st = begin(r, INSERT);
-
     bind_text(st, 1, f->id.text);
     bind_text(st, 2, f->template);
-    bind_u64(st, 3, now_ns);
+    bind_u64(st, 3, started_ns);
     bind_u64(st, 4, end_ns);
     bind_u64(st, 5, f->cpu_count);
     bind_u64(st, 6, f->memory_mb);
@@ -280,28 +310,62 @@ int registry_insert(struct registry *r, const struct sandbox_facts *f, const cha
     bind_text(st, 9, metadata);
     if (f->token[0])
         bind_text(st, 10, f->token);
+    bind_text(st, 11, state);
+}
+
+int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
+                    uint64_t now_ns, uint64_t end_ns, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, INSERT);
+
+    bind_facts(st, f, metadata, now_ns, end_ns, "starting");
     return finish(r, st, "store a sandbox", e);
+}
+
+static int count_use(struct registry *r, const char *template, uint64_t now_ns, struct err *e)
+{
+    bind_text(r->stmt[COUNT_USE], 1, template);
+    bind_u64(r->stmt[COUNT_USE], 2, now_ns);
+    return run(r, r->stmt[COUNT_USE], "count a template's use", e);
+}
+
+int registry_insert_running(struct registry *r, const struct sandbox_facts *f,
+                            const char *metadata, uint64_t started_ns, uint64_t end_ns,
+                            struct err *e)
+{
+    static const char what[] = "store a sandbox";
+    int rc = begin_all(r, what, e);
+
+    if (rc == 0) {
+        bind_facts(r->stmt[INSERT], f, metadata, started_ns, end_ns, "running");
+        rc = run(r, r->stmt[INSERT], what, e);
+    }
+    if (rc == 0)
+        rc = count_use(r, f->template, started_ns, e);
+    return end_all(r, rc, what, e);
 }
 
 int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64_t started_ns,
                          struct err *e)
 {
+    static const char what[] = "store that a sandbox runs";
     char template[TEMPLATE_NAME_MAX + 1] = "";
-    sqlite3_stmt *st = begin(r, SET_RUNNING);
+    int rc = begin_all(r, what, e);
 
-    bind_u64(st, 1, started_ns);
-    bind_text(st, 2, id->text);
-    if (sqlite3_step(st) == SQLITE_ROW)
-        (void)str_copy(str_from(column_text(st, 0)), template,
-                       sizeof template); /* we wrote it: it fits */
-    if (finish(r, st, "store that a sandbox runs", e) < 0)
-        return -e->code;
-    if (!template[0])
-        return err_say(e, ENOENT, "the sandbox ended while it was starting");
-    st = begin(r, COUNT_USE);
-    bind_text(st, 1, template);
-    bind_u64(st, 2, started_ns);
-    return finish(r, st, "count a template's use", e);
+    if (rc == 0) {
+        sqlite3_stmt *st = r->stmt[SET_RUNNING];
+        bind_u64(st, 1, started_ns);
+        bind_text(st, 2, id->text);
+        if (sqlite3_step(st) == SQLITE_ROW)
+            (void)str_copy(str_from(column_text(st, 0)), template,
+                           sizeof template); /* we wrote it: it fits */
+        rc = run(r, st, what, e);
+    }
+    if (rc == 0 && !template[0])
+        rc = err_say(e, ENOENT, "the sandbox ended while it was starting");
+    if (rc == 0)
+        rc = count_use(r, template, started_ns, e);
+    return end_all(r, rc, what, e);
 }
 
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,

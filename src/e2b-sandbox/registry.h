@@ -36,6 +36,10 @@ void registry_close(struct registry *r);
 /* A row in state 'starting'. `metadata` is JSON text. */
 int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
                     uint64_t now_ns, uint64_t end_ns, struct err *e);
+/* The same in state 'running', with the use of its template counted: one transaction. */
+int registry_insert_running(struct registry *r, const struct sandbox_facts *f,
+                            const char *metadata, uint64_t started_ns, uint64_t end_ns,
+                            struct err *e);
 int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64_t started_ns,
                          struct err *e);
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "e2b-sandbox/answer.h"
 #include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/routes.h"
 
 #define METRICS_MAX (1u << 20)
@@ -87,6 +88,11 @@ static void measure_server(struct app *a, struct metrics_now *now)
     now->running = count[SANDBOX_RUNNING];
     now->starting = count[SANDBOX_STARTING];
     now->stopping = count[SANDBOX_STOPPING];
+    const struct pool_numbers pool = pool_numbers(atomic_load(&a->pool));
+    now->pool_ready = pool.ready;
+    now->pool_making = pool.making;
+    now->pool_hits = pool.hits;
+    now->pool_misses = pool.misses;
     now->max_sandboxes = lifecycle_max_sandboxes(a);
     now->warden_connected = warden_is_connected(a->warden);
     now->conns = stats.conns;

@@ -36,7 +36,7 @@
 #define STOP_ALL_LIMIT_NS (60 * NS_PER_S)
 #define POLL_MS           20
 #define LISTEN_BACKLOG    1024
-#define EXTRA_MAX         18u /* words of options that are handed on, and NULL */
+#define EXTRA_MAX         28u /* words of options that are handed on, and NULL */
 
 struct up {
     struct place place;
@@ -533,9 +533,10 @@ static const struct handed_on {
     const char *option; /* with its "--" */
     bool to_warden;     /* else to the API */
 } handed_on[] = {
-    { "--domain", false },      { "--host", false },      { "--max-timeout", false },
-    { "--pids", false },        { "--log-level", false }, { "--conns-per-sandbox", false },
-    { "--total-memory", true }, { "--total-pids", true }, { "--reserve-memory", true },
+    { "--domain", false },    { "--host", false },          { "--max-timeout", false },
+    { "--pids", false },      { "--log-level", false },     { "--conns-per-sandbox", false },
+    { "--pool-max", false },  { "--pool-memory", false },   { "--total-memory", true },
+    { "--total-pids", true }, { "--reserve-memory", true },
 };
 
 static int hand_on(struct up *u, const struct handed_on *h, char *value)
@@ -658,6 +659,9 @@ const struct cli_command cmd_up = {
         "  --total-pids N    processes of all sandboxes together (default 0: no cap)\n"
         "  --reserve-memory MIB  refuse a sandbox (503) that would leave the host less "
         "(default 256)\n"
+        "  --pool-max N      hold up to N sandboxes ready ahead of demand (default: 16; 0: "
+        "none)\n"
+        "  --pool-memory MIB what those may take together (default: 64)\n"
         "  --keep            leave the sandboxes running at the end; a later 'up' takes "
         "them over\n"
         "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "

@@ -81,7 +81,9 @@ export class Instance {
     i.url = `http://127.0.0.1:${i.port}`
     ;({ base: i.uidBase, lock: i.uidLock } = await takeUids(slots))
     i.slots = slots
-    i.args = args
+    // Tests count what runs and know its name: sandboxes that nobody asked for are in those that ask for them, and in all of
+    // them with FIREBREAK_TEST_POOL=N.
+    i.args = args.includes('--pool-max') ? args : ['--pool-max', process.env.FIREBREAK_TEST_POOL ?? '0', ...args]
     i.extraEnv = env
     i.interfaces = host.interfaces()
     i.ids = new Set()

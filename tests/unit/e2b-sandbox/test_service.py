@@ -52,7 +52,7 @@ class Service:
     """The program under test, in directories of its own."""
 
     def __init__(self, program, args=(), max_sandboxes=64):
-        self.program, self.args = program, list(args)
+        self.program, self.args = program, ["--pool-max", "0", *args]
         self.dir = tempfile.mkdtemp(prefix="e2b-sandbox-test-")
         os.chmod(self.dir, 0o755)
         self.state, self.run = os.path.join(self.dir, "state"), os.path.join(self.dir, "run")
@@ -484,6 +484,170 @@ def too_little_memory_is_503_with_a_time_to_try_again(s):
     is_error(r, 429, "--total-memory", "sandbox_capacity_unavailable")
     assert r.headers["retry-after"] == "5"
     s.warden.spawn_answer = None
+
+
+# --- the pool ---
+
+
+def pooled(s, *args, n=2, max_sandboxes=64):
+    """Starts the service with a pool and one sandbox made, and waits until n entries are ready."""
+    s.close()
+    s.__init__(s.program, ["--pool-max", "4", *args], max_sandboxes)
+    first = s.create()
+    until(f"{n} entries", 10, lambda: pool_number(s, "ready") == n, s)
+    return first
+
+
+def pool_number(s, name):
+    name = {"hits": "hits_total", "misses": "misses_total"}.get(name, name)
+    return int(re.search(rf"^e2b_pool_{name} (\d+)$", s.api("GET", "/metrics").data.decode(), re.M)[1])
+
+
+def entries(s, known):
+    return [i for i in s.warden.sandboxes if i not in known]
+
+
+@test
+def a_create_takes_a_ready_sandbox_makes_it_the_client_s_and_another_is_made(s):
+    first = pooled(s)
+    ready = entries(s, [first])
+    r = s.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 77, "envVars": {"OWN": "x"}})
+    assert r.status == 201 and r.json["sandboxID"] in ready, (r, ready)
+    box = s.warden.sandboxes[r.json["sandboxID"]]
+    assert len(box.inits) == 1 and box.inits[0]["accessToken"] == r.json["envdAccessToken"], box.inits
+    assert box.inits[0]["envVars"] == {"PATH": "/bin", "FROM": "template", "OWN": "x"}
+    assert box.inits[0]["sandboxId"] == r.json["sandboxID"]
+    assert abs(box.deadline_ns - boot_ns() - 77e9) < 10e9
+    assert (pool_number(s, "hits"), pool_number(s, "misses")) == (1, 1)
+    until("another", 10, lambda: pool_number(s, "ready") == 2 and len(s.warden.sandboxes) == 4, s)
+    s.stop(signal.SIGKILL)
+    s.start()  # its row was on the disk before the answer
+    assert s.api("GET", "/sandboxes/" + r.json["sandboxID"]).status == 200
+
+
+@test
+def what_is_in_the_pool_is_nobody_s(s):
+    first = pooled(s)
+    ready = entries(s, [first])
+    assert len(ready) == 2
+    for box in ready:
+        assert s.warden.sandboxes[box].inits == []
+        spawn = next(m for m in s.warden.spawns if m.id.rstrip(b"\0").decode() == box)
+        assert abs(spawn.deadline_ns - boot_ns() - 600e9) < 20e9
+        assert s.api("GET", "/sandboxes/" + box).status == 404
+        assert s.api("DELETE", "/sandboxes/" + box).status == 404
+        assert s.api("POST", f"/sandboxes/{box}/timeout", {"timeout": 5}).status == 404
+        assert s.http("GET", "/health", headers={"E2b-Sandbox-Id": box, "E2b-Sandbox-Port": str(ENVD)}).status == 502
+    assert [i["sandboxID"] for i in s.api("GET", "/v2/sandboxes").json] == [first]
+
+
+@test
+def another_template_or_limit_is_not_served_from_it(s):
+    first = pooled(s)
+    ready = entries(s, [first])
+    with open(os.path.join(s.state, "templates", "tiny.json")) as f:
+        t = json.load(f)
+    with open(os.path.join(s.state, "templates", "tiny.json"), "w") as f:
+        json.dump({**t, "memoryMB": 1024}, f)  # the same image
+    assert s.create(templateID="tiny") not in ready
+    assert s.create(templateID="base") in ready
+
+
+@test
+def the_pool_never_costs_a_client_its_place(s):
+    first = pooled(s, max_sandboxes=4)
+    with open(os.path.join(s.state, "templates", "tiny.json")) as f:
+        t = json.load(f)
+    with open(os.path.join(s.state, "templates", "tiny.json"), "w") as f:
+        json.dump({**t, "digest": "cd" * 32}, f)
+    made = [first]
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(s.api("POST", "/v2/sandboxes", {"templateID": "tiny"}))) for _ in range(3)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    assert [a.status for a in answers] == [201] * 3, answers
+    made += [a.json["sandboxID"] for a in answers]
+    assert sorted(s.warden.sandboxes) == sorted(made)
+    is_error(s.api("POST", "/v2/sandboxes", {"templateID": "base"}), 429, "4", "sandbox_capacity_unavailable")
+    assert pool_number(s, "ready") == 0
+
+
+@test
+def an_entry_that_ended_is_not_given_away(s):
+    first = pooled(s)
+    gone = entries(s, [first])
+    for box in gone:
+        s.warden.end(box, fake_warden.CAUSE_TIMEOUT)
+    assert s.create() not in gone
+
+
+@test
+def an_entry_whose_envd_refuses_is_ended_and_the_client_gets_another(s):
+    s.close()
+    s.__init__(s.program, ["--pool-max", "4"])
+    first = s.create()
+    until("2 entries", 10, lambda: pool_number(s, "ready") == 2, s)
+    ready = entries(s, [first])
+    for box in ready:
+        s.warden.sandboxes[box].init_answer = (500, b"no")
+    made = s.create()
+    assert made not in ready and made in s.warden.sandboxes
+    assert any(box in s.warden.kills for box in ready) and "event=pool_entry_unusable" in s.text()
+
+
+@test
+def a_warden_that_restarts_and_lost_them_is_believed(s):
+    first = pooled(s)
+    lost = entries(s, [first])
+    s.warden.stop()
+    until("the loss to be noticed", 5, lambda: re.search("event=warden_(lost|unreachable)", s.text()), s)
+    with s.warden.lock:
+        for box in lost:
+            s.warden.sandboxes.pop(box).stop()
+    s.warden.start()
+    until("the connection", 10, lambda: s.text().count("event=warden_connected") == 2, s)
+    until("new entries", 10, lambda: pool_number(s, "ready") == 2 and len(s.warden.sandboxes) == 3, s)
+    assert not set(entries(s, [first])) & set(lost)
+
+
+@test
+def sigterm_drains_the_pool_and_after_kill_9_it_is_orphans_that_end(s):
+    first = pooled(s)
+    assert s.stop() == 0
+    assert list(s.warden.sandboxes) == [first]
+    s.start()
+    s.create()
+    until("entries", 10, lambda: pool_number(s, "ready") == 2, s)
+    kept = [i["sandboxID"] for i in s.api("GET", "/v2/sandboxes").json]
+    orphans = entries(s, kept)
+    s.stop(signal.SIGKILL)
+    assert all(o in s.warden.sandboxes for o in orphans) and len(orphans) == 2
+    s.start()
+    until("the orphans to end", 10, lambda: not any(o in s.warden.sandboxes for o in orphans), s)
+    assert sorted(kept) == sorted(s.warden.sandboxes)
+
+
+@test
+def a_start_that_fails_is_no_client_s_business(s):
+    s.close()
+    s.__init__(s.program, ["--pool-max", "4"])
+    s.create()
+    until("2 entries", 10, lambda: pool_number(s, "ready") == 2, s)
+    s.warden.spawn_answer = (-errno.ENOMEM, 7)
+    s.create()  # from the pool
+    until("the failure", 10, lambda: "event=pool_start_failed" in s.text(), s)
+    s.warden.spawn_answer = None
+    until("it to be tried again", 10, lambda: pool_number(s, "ready") >= 2, s)
+
+
+@test
+def without_memory_for_it_there_is_none(s):
+    s.close()
+    s.__init__(s.program, ["--pool-max", "4", "--pool-memory", "1"])
+    made = [s.create(), s.create()]
+    assert sorted(made) == sorted(s.warden.sandboxes) and (pool_number(s, "hits"), pool_number(s, "ready")) == (0, 0)
 
 
 # --- list ---

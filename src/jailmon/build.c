@@ -171,13 +171,13 @@ static int take_report(struct sandbox *s, const struct jail_report *report, int 
 
 /* Reads init's messages until end of file, which is execve's doing (the socket is
  * close-on-exec). */
-static int await_agent(struct sandbox *s, int report_fd, enum sandbox_step *step)
+static int read_reports(struct sandbox *s, enum sandbox_step *step)
 {
     for (;;) {
         struct jail_report report = { 0 };
         AUTO_CLOSE int fd = -1;
 
-        int rc = next_report(report_fd, &report, &fd);
+        int rc = next_report(s->report_fd, &report, &fd);
         if (rc == -ETIMEDOUT)
             *step = STEP_TIMEOUT;
         if (rc == -ECONNRESET)
@@ -238,9 +238,15 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     if (write(go[1], "g", 1) != 1)
         return -errno;
     (void)close(go[1]);
+    s->report_fd = report[0];
+    return 0;
+}
+
+int await_agent(struct sandbox *s, enum sandbox_step *step)
+{
     *step = STEP_AGENT_EXEC;
-    rc = await_agent(s, report[0], step);
-    (void)close(report[0]);
+    int rc = read_reports(s, step);
+    (void)close(s->report_fd);
     return rc;
 }
 

@@ -10,15 +10,22 @@ struct sandbox {
     struct jailmon_start start;
     pid_t init_pid;   /* as the host sees it */
     int init_pidfd;   /* owned */
+    int report_fd;    /* of init, until await_agent; owned */
     int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */
     int listener_fd;  /* where tripwires are heard (sys/filter.h), owned */
     int landlock_abi; /* in force for the sandbox's programs */
 };
 
-/* Namespaces, agent socket, init, its id map; waits until envd has been executed. On failure
- * *step names the step and -errno is returned; the caller exits, which ends whatever stands.
- * `forked` is called once init exists. */
+/* The three parts of a start. On failure *step names the step and -errno is returned; the caller
+ * exits, which ends whatever stands.
+ *
+ * Namespaces, agent socket, init, its id map; from then on init builds the sandbox's world by itself. `forked` is
+ * called once init exists. */
 int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *step);
 
-/* Empty root, own uid, no capabilities, no_new_privs, system call filter; each proved. */
+/* Meanwhile: empty root, own uid, no capabilities, no_new_privs, system call filter; each
+ * proved. Nothing that init still needs is ours any more. */
 int drop_everything(enum sandbox_step *step);
+
+/* Waits until init has executed envd, and takes the writable layer's descriptor from it. */
+int await_agent(struct sandbox *s, enum sandbox_step *step);

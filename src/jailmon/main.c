@@ -43,7 +43,9 @@ static int set_up(struct sandbox *s, int *epoll_fd, int *timer_fd, enum sandbox_
     if (rc == 0)
         rc = build_sandbox(s, report_forked, step);
     if (rc == 0)
-        rc = drop_everything(step);
+        rc = drop_everything(step); /* init works in the meantime */
+    if (rc == 0)
+        rc = await_agent(s, step);
     if (rc == 0 && listen(JAILMON_FD_LISTEN, LISTEN_BACKLOG) < 0)
         rc = -errno;
     return rc;

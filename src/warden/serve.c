@@ -93,23 +93,8 @@ static struct warden_msg describe(const struct app *a, const struct slot *s,
     };
 }
 
-void serve_tell_exit(struct app *a, struct slot *s)
+static void tell_killers(struct app *a, struct slot *s)
 {
-    struct warden_msg m = describe(a, s, WARDEN_EXITED);
-
-    m.cause = s->cause;
-    m.oom_kills = s->oom_kills;
-    m.tripwires = s->tripwires;
-    if (s->has_spawner) { /* it never came up: SPAWN's answer says so, and which step it was */
-        struct warden_msg failed = describe(a, s, WARDEN_SPAWN);
-        failed.status = s->failed_errno > 0 ? -s->failed_errno : -ECANCELED;
-        failed.step = s->failed_step;
-        answer_waiter(a, &s->spawner, &failed, -1);
-    } else {
-        for (uint32_t i = 0; i < MAX_CLIENTS; i++)
-            if (a->client[i].fd >= 0 && a->client[i].greeted)
-                send_to(a, i, &m, -1);
-    }
     for (uint32_t i = 0; i < s->n_killers; i++) {
         struct warden_msg gone = describe(a, s, WARDEN_KILL);
         gone.cause = s->cause;
@@ -117,6 +102,26 @@ void serve_tell_exit(struct app *a, struct slot *s)
         gone.tripwires = s->tripwires;
         answer_waiter(a, &s->killer[i], &gone, -1);
     }
+}
+
+void serve_tell_exit(struct app *a, struct slot *s)
+{
+    struct warden_msg m = describe(a, s, WARDEN_EXITED);
+
+    m.cause = s->cause;
+    m.oom_kills = s->oom_kills;
+    m.tripwires = s->tripwires;
+    tell_killers(a, s);   /* first: they wait */
+    if (s->has_spawner) { /* it never came up: SPAWN's answer says so, and which step it was */
+        struct warden_msg failed = describe(a, s, WARDEN_SPAWN);
+        failed.status = s->failed_errno > 0 ? -s->failed_errno : -ECANCELED;
+        failed.step = s->failed_step;
+        answer_waiter(a, &s->spawner, &failed, -1);
+        return;
+    }
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        if (a->client[i].fd >= 0 && a->client[i].greeted)
+            send_to(a, i, &m, -1);
 }
 
 /* --- requests. Each handler's comment says why a sender that has been taken over gains nothing

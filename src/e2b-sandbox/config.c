@@ -33,6 +33,8 @@ const char config_usage[] =
     "  --conns-per-sandbox N  exchanges with one sandbox at once (default 1024)\n"
     "  --pool-max N           sandboxes held ready ahead of demand (default 16; 0: none)\n"
     "  --pool-memory MIB      memory that those may take together (default 64)\n"
+    "  --warm WHAT            what waits in those for the first program: python3 (default) or "
+    "none\n"
     "  --log-level LEVEL      error, warn, info or debug (default info)\n"
     "  --version, --help\n";
 
@@ -176,6 +178,12 @@ static int take_pool_memory(struct config *c, const char *value)
     return take_u32(value, 0, 1u << 20, &c->pool_memory_mb);
 }
 
+static int take_warm(struct config *c, const char *value)
+{
+    c->warm_python = strcmp(value, "python3") == 0;
+    return c->warm_python || strcmp(value, "none") == 0 ? 0 : -EINVAL;
+}
+
 static int take_log_level(struct config *c, const char *value)
 {
     static const char *const name[] = { "error", "warn", "info", "debug" };
@@ -203,6 +211,7 @@ static const struct flag flags[] = {
     { "--conns-per-sandbox", "a number from 1 to 65536", take_conns },
     { "--pool-max", "a number from 0 to 256", take_pool_max },
     { "--pool-memory", "a number of MiB, up to 1048576", take_pool_memory },
+    { "--warm", "python3 or none", take_warm },
     { "--log-level", "error, warn, info or debug", take_log_level },
 };
 
@@ -233,6 +242,7 @@ enum config_result config_parse(struct config *c, int argc, char **argv, struct 
                           .conns_per_sandbox = 1024,
                           .pool_max = 16,
                           .pool_memory_mb = 64,
+                          .warm_python = true,
                           .log_level = LOG_LEVEL_INFO };
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0)

@@ -20,6 +20,7 @@ struct config {
     int listen_fd; /* a listening socket to serve on, or -1 */
     uint32_t max_sandboxes, max_timeout_s, pids, conns_per_sandbox;
     uint32_t pool_max, pool_memory_mb; /* sandboxes held ready; 0: none */
+    bool warm_python;                  /* in those an interpreter waits for the first program */
     enum log_level log_level;
 };
 

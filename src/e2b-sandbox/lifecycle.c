@@ -602,7 +602,7 @@ static int create_pooled(struct app *a, const struct create_request *r,
     struct pool_taken got;
 
     memcpy(key.image.byte, t->digest, sizeof key.image.byte);
-    if (!pool_take(atomic_load(&a->pool), &key, &got))
+    if (!pool_take(atomic_load(&a->pool), &key, t, &got))
         return 0;
     AUTO_SANDBOX struct sandbox *s = make(r, t, f);
     if (!s) {

@@ -12,21 +12,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "codec/json.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/pool_policy.h"
 #include "http/client.h"
 
-#define THREADS         2u
-#define CLASSES_MAX     8u /* templates (with their limits) for which entries are held */
-#define SPAWN_LIMIT_NS  (20 * NS_PER_S)
-#define KILL_LIMIT_NS   (20 * NS_PER_S)
-#define DRAIN_LIMIT_NS  (2 * NS_PER_S)
-#define HEALTH_LIMIT_NS (5 * NS_PER_S)
-#define ROOM_LIMIT_NS   (15 * NS_PER_S)
-#define TICK_NS         NS_PER_S /* how often demand is looked at while there is any */
-#define BYTES_PER_ENTRY                                                                        \
-    (UINT64_C(2) << 20) /* PSS and the kernel's share: tests/bench measures it */
+#define THREADS        2u
+#define CLASSES_MAX    8u /* templates (with their limits) for which entries are held */
+#define SPAWN_LIMIT_NS (20 * NS_PER_S)
+#define KILL_LIMIT_NS  (20 * NS_PER_S)
+#define DRAIN_LIMIT_NS (2 * NS_PER_S)
+#define AGENT_LIMIT_NS (5 * NS_PER_S)
+#define ROOM_LIMIT_NS  (15 * NS_PER_S)
+#define TICK_NS        NS_PER_S /* how often demand is looked at while there is any */
+#define WARM_BODY_MAX  (1u << 20)
+/* PSS and the kernel's share, rounded up: tests/bench measures them. */
+#define BYTES_PER_ENTRY      (UINT64_C(2) << 20)
+#define BYTES_PER_WARM_ENTRY (UINT64_C(6) << 20)
 
 enum entry_state {
     ENTRY_FREE,
@@ -52,6 +55,7 @@ struct class
     uint64_t last_take_ns, not_before_ns;
     unsigned failures; /* in a row */
     unsigned share;    /* as of the last look */
+    char *warm;        /* owned: the body of /warm, NULL if nothing is to wait */
 };
 
 struct pool {
@@ -175,8 +179,10 @@ static int add_class(struct pool *p, const struct pool_key *k)
         if (best < 0 || p->class[i].demand.at_ns < p->class[best].demand.at_ns)
             best = (int)i;
     }
-    if (best >= 0)
+    if (best >= 0) {
+        free(p->class[best].warm);
         p->class[best] = (struct class){ .used = true, .key = *k };
+    }
     return best;
 }
 
@@ -190,7 +196,22 @@ void pool_taken_fini(struct pool_taken *t)
 
 /* --- what requests call --- */
 
-bool pool_take(struct pool *p, const struct pool_key *k, struct pool_taken *out)
+/* What the template says about its programs: nothing of a tenant. */
+static char *write_warm(const struct template *t)
+{
+    AUTO_BUF struct buf b = BUF_INIT(WARM_BODY_MAX);
+
+    buf_add_cstr(&b, "{\"interpreter\":\"python3\",\"defaultUser\":");
+    json_write_str(&b, str_from(t->user));
+    buf_add_cstr(&b, ",\"envVars\":");
+    if (!json_write(&b, t->env))
+        return NULL;
+    buf_add_char(&b, '}');
+    return buf_ok(&b) ? strdup(buf_cstr(&b)) : NULL;
+}
+
+bool pool_take(struct pool *p, const struct pool_key *k, const struct template *t,
+               struct pool_taken *out)
 {
     uint64_t now_ns = clock_boot_ns();
     bool took = false;
@@ -199,8 +220,11 @@ bool pool_take(struct pool *p, const struct pool_key *k, struct pool_taken *out)
         return false;
     lock(p);
     int c = find_class(p, k);
-    if (c < 0)
+    if (c < 0) {
         c = add_class(p, k);
+        if (c >= 0 && p->a->config.warm_python)
+            p->class[c].warm = write_warm(t);
+    }
     /* The oldest first: so all are used before they have to be replaced. */
     struct entry *e = c < 0 ? NULL : pick(p, (unsigned)c, true);
     if (c >= 0) {
@@ -381,12 +405,15 @@ bool pool_make_room(struct pool *p)
 /* --- making --- */
 
 /* Does envd answer? Then its start-up is over, and this connection can carry /init. */
-static int ask_health(int *agent_fd, struct err *e)
+static int ask_agent(int *agent_fd, const char *warm, struct err *e)
 {
     struct http_client c;
 
-    http_client_init(&c, fd_steal(agent_fd), HEALTH_LIMIT_NS);
-    int rc = http_client_send(&c, "GET", "/health", "localhost", "", (struct str){ 0 }, e);
+    http_client_init(&c, fd_steal(agent_fd), AGENT_LIMIT_NS);
+    int rc =
+        warm ? http_client_send(&c, "POST", "/warm", "localhost",
+                                "Content-Type: application/json\r\n", str_from(warm), e)
+             : http_client_send(&c, "GET", "/health", "localhost", "", (struct str){ 0 }, e);
     if (rc == 0)
         rc = http_client_head(&c, false, e);
     if (rc == 0 && (c.head.status != 204 || !http_client_reusable(&c)))
@@ -397,7 +424,8 @@ static int ask_health(int *agent_fd, struct err *e)
     return rc;
 }
 
-static int spawn(struct pool *p, const struct pool_key *k, struct pool_taken *t, struct err *e)
+static int spawn(struct pool *p, const struct pool_key *k, const char *warm,
+                 struct pool_taken *t, struct err *e)
 {
     struct sandbox_facts facts = { .id = t->id };
     AUTO_CLOSE int fd = -1;
@@ -423,16 +451,18 @@ static int spawn(struct pool *p, const struct pool_key *k, struct pool_taken *t,
     rc = monitor_connect_port(t->monitor, p->a->warden, MONITOR_AGENT_PORT, &t->agent_fd);
     if (rc < 0)
         return err_set(e, -rc, "connect to envd");
-    return ask_health(&t->agent_fd, e);
+    return ask_agent(&t->agent_fd, warm, e);
 }
 
 /* Starts the sandbox of an entry that is MAKING, without the lock. */
 static void make_entry(struct pool *p, struct entry *e)
 {
-    struct pool_key key = p->class[e->class].key; /* fixed while the class has an entry */
+    /* Fixed while the class has an entry, and this is one. */
+    struct pool_key key = p->class[e->class].key;
+    const char *warm = p->class[e->class].warm;
     struct pool_taken t = { .id = e->has.id, .agent_fd = -1 };
     struct err why = { 0 };
-    int rc = spawn(p, &key, &t, &why);
+    int rc = spawn(p, &key, warm, &t, &why);
 
     lock(p);
     struct class *c = &p->class[e->class];
@@ -574,7 +604,7 @@ int pool_start(struct pool **out, struct app *a, struct err *e)
         return err_set(e, ENOMEM, "start the pool");
     p->a = a;
     p->limit = pool_limit(a->config.pool_max, (uint64_t)a->config.pool_memory_mb << 20,
-                          BYTES_PER_ENTRY);
+                          a->config.warm_python ? BYTES_PER_WARM_ENTRY : BYTES_PER_ENTRY);
     for (unsigned i = 0; i < POOL_ENTRIES_MAX; i++)
         p->entry[i].has.agent_fd = -1;
     (void)pthread_mutex_init(&p->lock, NULL);
@@ -623,6 +653,8 @@ void pool_free(struct pool *p)
         return;
     for (unsigned i = 0; i < p->limit; i++)
         pool_taken_fini(&p->entry[i].has);
+    for (unsigned c = 0; c < CLASSES_MAX; c++)
+        free(p->class[c].warm);
     (void)pthread_cond_destroy(&p->changed);
     (void)pthread_mutex_destroy(&p->lock);
     free(p);

@@ -9,6 +9,7 @@
  * Threads: all functions may be called from any, pool_exited also from the warden's; no lock is held across a call. */
 #pragma once
 #include "e2b-sandbox/app.h"
+#include "store/template.h"
 
 /* What SPAWN fixes for good. A sandbox that needs more than this says (a network, say) does not come from the pool. */
 struct pool_key {
@@ -31,8 +32,10 @@ void pool_drain(struct pool *p);
 /* After that, and when nobody else calls any more. NULL is fine. */
 void pool_free(struct pool *p);
 
-/* A ready entry of that key, or false. Either way it is noted that one was wanted. NULL is fine. */
-bool pool_take(struct pool *p, const struct pool_key *k, struct pool_taken *out);
+/* A ready entry of that key, or false. Either way it is noted that one was wanted; the template says for whom an interpreter waits in later
+ * ones. NULL is fine. */
+bool pool_take(struct pool *p, const struct pool_key *k, const struct template *t,
+               struct pool_taken *out);
 /* It is known elsewhere now (the fleet), or it is gone. Does not touch *t. */
 void pool_forget(struct pool *p, const struct pool_taken *t);
 /* It was not touched: for the next one. */

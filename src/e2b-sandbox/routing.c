@@ -211,7 +211,7 @@ static struct str first_segment(struct str path)
 static bool is_internal_name(struct str s)
 {
     static const char *const name[] = { "init",     "freeze", "unfreeze", "collapse",
-                                        "fsfreeze", "fsthaw", "upgrade" };
+                                        "fsfreeze", "fsthaw", "upgrade",  "warm" };
     struct str word = s;
 
     /* What follows one of these is cut off by some parsers. */

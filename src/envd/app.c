@@ -94,7 +94,46 @@ static void init(struct app *a, struct http_conn *c)
         return;
     }
     app_write_identity(a);
+    warm_begin(a->warm);
     (void)reply_empty(c, 204, NULL);
+}
+
+/* The host's call for a sandbox of its pool: an interpreter is to wait for the first program. */
+static void warm(struct app *a, struct http_conn *c)
+{
+    AUTO_BUF struct buf text = BUF_INIT(INIT_BODY_MAX);
+    AUTO_USERS struct users files = { 0 };
+    const char *interpreter = NULL, *user = NULL;
+    json_t *env = NULL;
+    struct user who;
+    struct err e;
+
+    if (http_body_all(c, &text) < 0) {
+        (void)reply_error(c, 400, "the request body cannot be read");
+        return;
+    }
+    AUTO_JSON json_t *body = json_parse(buf_str(&text), &e);
+    if (!json_is_object(body) ||
+        json_get_str(body, "interpreter", USER_NAME_MAX - 1, &interpreter, &e) < 0 ||
+        json_get_str(body, "defaultUser", USER_NAME_MAX - 1, &user, &e) < 0 ||
+        json_get_str_map(body, "envVars", SETTINGS_ENV_PAIRS, SETTINGS_ENV_BYTES, &env, &e) <
+            0 ||
+        !interpreter || strcmp(interpreter, "python3") != 0) {
+        (void)reply_error(c, 400,
+                          "give an interpreter (python3), and a user and envVars if there are");
+        return;
+    }
+    users_load(&files);
+    if (users_by_name(&files, str_from(user && user[0] ? user : "user"), &who) == 0) {
+        AUTO_JSON json_t *all = process_environment(a, &who, env);
+        char **envp = all ? process_env_strings(all) : NULL;
+        if (envp) {
+            warm_arm(a->warm, &who, envp);
+            loop_wake(&a->loop);
+        }
+    }
+    (void)reply_empty(c, 204,
+                      NULL); /* an image without that user or interpreter has none that waits */
 }
 
 /* --- routing --- */
@@ -110,6 +149,7 @@ static const struct route {
     { "HEAD", "/health", ACCESS_OPEN, health },
     { "POST", "/init", ACCESS_OPEN,
       init }, /* checks the token itself, under the lock that guards it */
+    { "POST", "/warm", ACCESS_TOKEN, warm },
     { "GET", "/envs", ACCESS_TOKEN, envs },
     { "GET", "/metrics", ACCESS_TOKEN, metrics },
     { "GET", "/files", ACCESS_READ_FILE, files_download },

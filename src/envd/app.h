@@ -6,6 +6,7 @@
 #include "envd/loop.h"
 #include "envd/proc.h"
 #include "envd/settings.h"
+#include "envd/warm.h"
 #include "envd/watch_rpc.h"
 #include "http/server.h"
 
@@ -14,6 +15,7 @@ struct app {
     struct loop loop;
     struct proc_table *procs;
     struct watch_table *watches;
+    struct warm *warm;
     struct sudo *sudo;
     bool is_root;        /* we may become other users */
     const char *run_dir; /* where sudo.sock and the .E2B_ files are */

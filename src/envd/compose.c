@@ -128,6 +128,7 @@ static int run(struct compose *q)
 {
     AUTO_BUF struct buf result = BUF_INIT(FILES_RESULT_MAX);
 
+    warm_dirty_path(q->app->warm, q->destination);
     if (open_partial(q) < 0)
         return -1;
     for (size_t i = 0; i < q->n_sources; i++)

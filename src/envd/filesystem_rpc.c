@@ -72,6 +72,7 @@ static void make_dir(struct rpc *r)
     char path[PATHS_MAX];
     struct stat st;
 
+    warm_dirty(r->app->warm); /* it may change what an interpreter finds at its start */
     if (rpc_user(r, &files, &who) < 0 || filesystem_path(r, "path", &who, path) < 0)
         return;
     if (stat(path, &st) == 0) {
@@ -96,6 +97,7 @@ static void move(struct rpc *r)
     char source[PATHS_MAX], destination[PATHS_MAX], parent[PATHS_MAX];
     struct stat st;
 
+    warm_dirty(r->app->warm); /* it may change what an interpreter finds at its start */
     if (rpc_user(r, &files, &who) < 0 || filesystem_path(r, "source", &who, source) < 0 ||
         filesystem_path(r, "destination", &who, destination) < 0)
         return;
@@ -177,6 +179,7 @@ static void remove_path(struct rpc *r)
     struct user who;
     char path[PATHS_MAX];
 
+    warm_dirty(r->app->warm); /* it may change what an interpreter finds at its start */
     if (rpc_user(r, &files, &who) < 0 || filesystem_path(r, "path", &who, path) < 0)
         return;
     int rc = tree_remove(path);

@@ -123,6 +123,8 @@ static int start(struct app *a, const struct options *o, struct err *e)
         rc = proc_table_new(&a->procs, &a->loop);
     if (rc == 0)
         rc = watch_table_new(&a->watches, &a->loop);
+    if (rc == 0)
+        rc = warm_new(&a->warm, a->procs, &a->loop);
     if (rc < 0)
         return err_set(e, -rc, "start");
     if (mkdir(a->run_dir, 0755) < 0 && errno != EEXIST)
@@ -158,7 +160,9 @@ _Noreturn static void run(struct app *a)
         uint64_t now_ns = clock_mono_ns();
         if (!loop_step(&a->loop, now_ns, until_ns))
             continue;
-        until_ns = proc_tick(a->procs, clock_mono_ns());
+        uint64_t procs_ns = proc_tick(a->procs, clock_mono_ns());
+        uint64_t warm_ns = warm_tick(a->warm, clock_mono_ns());
+        until_ns = procs_ns < warm_ns ? procs_ns : warm_ns;
         watch_table_tick(a->watches);
         bool is_busy = proc_count(a->procs) > 0;
         if (busy && !is_busy)

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,8 +22,9 @@
 
 #define CHUNK_COST 64u /* what a queued chunk costs beside its bytes */
 #define DRAIN_MAX                                                                              \
-    1048576u              /* read from a pipe that others hold open after the process is gone */
-#define INPUT_POLL_MS 200 /* how often a blocked writer looks whether its client is there */
+    1048576u /* read from a pipe that others hold open after the process is gone */
+#define READY_MS      5000 /* a waiting child that has not answered by then is not waited for */
+#define INPUT_POLL_MS 200  /* how often a blocked writer looks whether its client is there */
 #define REAP_AT_ONCE  256u
 
 struct stream {             /* our end of one pipe, or of the terminal */
@@ -71,6 +73,7 @@ struct proc_table {
     struct loop *loop;
     struct proc *all;
     unsigned n_running, n_hidden, n_ended;
+    pid_t aside; /* a child that waits, or 0 */
 };
 
 static void lock(struct proc_table *t)
@@ -337,6 +340,8 @@ static void child_ended(struct loop_source *src, uint32_t events)
         if (pid <= 0)
             break;
         struct proc *p = find_child(t, pid);
+        if (pid == t->aside)
+            t->aside = 0;
         if (!p)
             continue;
         p->reaped = true;
@@ -574,6 +579,31 @@ static void set_running(struct proc_table *t, struct proc *p, json_t *config)
         loop_wake(t->loop);
 }
 
+pid_t proc_fork_aside(struct proc_table *t, const struct spawn *run)
+{
+    int status_fd = -1;
+
+    lock(t);
+    pid_t pid = spawn_fork(run, &status_fd);
+    if (pid > 0)
+        t->aside = pid;
+    unlock(t);
+    if (pid > 0)
+        (void)close(status_fd); /* whether it runs shows when it is used */
+    return pid;
+}
+
+void proc_end_aside(struct proc_table *t, pid_t pid)
+{
+    lock(t);
+    if (t->aside == pid) {
+        (void)kill(-pid, SIGKILL); /* its group, once it has one of its own */
+        (void)kill(pid, SIGKILL);
+        t->aside = 0; /* reaped as a stranger */
+    }
+    unlock(t);
+}
+
 /* The child ended without having run the program. */
 static void never_ran(struct proc_table *t, struct proc *p)
 {
@@ -584,6 +614,69 @@ static void never_ran(struct proc_table *t, struct proc *p)
         t->n_running--;
     unlink_proc(t, p); /* it is reaped as a stranger */
     unlock(t);
+}
+
+/* Enters the waiting child into the table, before it can end as this process. */
+static bool link_ready(struct proc_table *t, struct proc *p, pid_t pid)
+{
+    lock(t);
+    bool go = t->aside == pid && has_room(t, p->kind);
+    if (go) {
+        t->aside = 0;
+        p->pid = pid;
+        p->refs++;
+        link_proc(t, p);
+        t->n_running++;
+    }
+    unlock(t);
+    return go;
+}
+
+/* The child says '+' when all that can fail has succeeded, and begins after our 'g': so it either runs the program whole, or we
+ * start it afresh and nothing of it has happened. */
+static bool hand_over(const struct proc_ready *r)
+{
+    struct pollfd p = { r->ctl_fd, POLLIN, 0 };
+    char answer;
+
+    return send(r->ctl_fd, r->request.p, r->request.n, MSG_NOSIGNAL) == (ssize_t)r->request.n &&
+           poll(&p, 1, READY_MS) == 1 && recv(r->ctl_fd, &answer, 1, 0) == 1 && answer == '+' &&
+           send(r->ctl_fd, "g", 1, MSG_NOSIGNAL) == 1;
+}
+
+static void never_ran(struct proc_table *t, struct proc *p);
+
+static bool run_ready(struct proc_table *t, struct proc *p, const struct proc_spec *spec)
+{
+    struct proc_ready *r = spec->ready;
+
+    bool linked = link_ready(t, p, r->pid);
+    bool ok = linked && hand_over(r);
+    if (ok) {
+        adopt_stream(p, 0, r->out_fd, PROC_STDOUT);
+        adopt_stream(p, 1, r->err_fd, PROC_STDERR);
+        set_running(t, p, spec->config);
+    } else {
+        if (linked)
+            (void)kill(
+                r->pid,
+                SIGKILL); /* it is in the table and not reaped: nobody else has that pid */
+        else
+            proc_end_aside(t, r->pid);
+        if (linked) {
+            never_ran(t, p);
+            lock(t);
+            p->next = p->prev = NULL; /* as new: the program is started afresh */
+            p->pid = 0;
+            p->reaped = false;
+            unlock(t);
+        }
+        (void)close(r->out_fd);
+        (void)close(r->err_fd);
+    }
+    (void)close(r->ctl_fd);
+    buf_fini(&r->request);
+    return ok;
 }
 
 static int run(struct proc_table *t, struct proc *p, const struct proc_spec *spec,
@@ -629,7 +722,7 @@ int proc_start(struct proc_table *t, const struct proc_spec *spec, struct proc_s
         put(p);
     if (rc < 0)
         return err_set(e, -rc, "start a process");
-    rc = run(t, p, spec, theirs, step, e);
+    rc = spec->ready && run_ready(t, p, spec) ? 0 : run(t, p, spec, theirs, step, e);
     for (int i = 0; i < 3; i++)
         if (theirs[i] >= 0)
             (void)close(theirs[i]);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "envd/loop.h"
@@ -29,8 +30,9 @@
 #define PROC_TAG_MAX    256u
 
 struct proc_table;
-struct proc;     /* a process; counted references */
-struct proc_sub; /* one listener to one process */
+struct proc_ready; /* below */
+struct proc;       /* a process; counted references */
+struct proc_sub;   /* one listener to one process */
 
 int proc_table_new(struct proc_table **out, struct loop *loop); /* borrows the loop */
 void proc_table_free(struct proc_table *t); /* the loop must be at rest; processes live on */
@@ -52,7 +54,22 @@ struct proc_spec {
     const char *tag;     /* copied; NULL: none */
     json_t *config; /* what List shows; a reference is taken on success; NULL if PROC_HIDDEN */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+    /* PROC_PIPES: a child that waits to become this program, or NULL. If it does not, the program is started afresh. */
+    struct proc_ready *ready;
 };
+
+/* A child that waits for a request (warm.h). All of it is taken by proc_start. */
+struct proc_ready {
+    pid_t pid;
+    int ctl_fd; /* SEQPACKET: the request; it answers '+' when it can do it, and does it after 'g' */
+    int out_fd, err_fd;
+    struct buf request;
+};
+
+/* Forks a child that is in no list until it is given to proc_start as `ready`; there is one at most. Its pid, or -errno. */
+pid_t proc_fork_aside(struct proc_table *t, const struct spawn *run);
+/* Kills it, if it is still that child. */
+void proc_end_aside(struct proc_table *t, pid_t pid);
 
 /* Starts a process and subscribes to it from its first byte. 0 with *out; -errno with *e, and *step if the child failed before its
  * program ran (else 0). -EAGAIN: too many processes. */

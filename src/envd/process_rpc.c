@@ -374,6 +374,11 @@ static void start(struct rpc *r)
         .config = q.process,
         .deadline_ns = r->deadline_ns,
     };
+    struct proc_ready ready;
+    if (spec.kind == PROC_PIPES && spec.no_stdin && warm_take(r->app->warm, &spec.run, &ready))
+        spec.ready = &ready;
+    else
+        warm_dirty(r->app->warm);
     if (!r->app->is_root)
         spec.run.user = NULL;
     rc = proc_start(r->app->procs, &spec, &sub, &step, &e);

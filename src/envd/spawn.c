@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "envd/paths.h"
 
+#define CTL_FD     3
 #define BUSY_TRIES 20
 #define BUSY_NS    5000000 /* between them */
 
@@ -84,8 +85,11 @@ _Noreturn static void child(const struct spawn *s, int status_fd)
             give_up(status_fd, SPAWN_TERMINAL);
     if (s->terminal && ioctl(0, TIOCSCTTY, 0) < 0)
         give_up(status_fd, SPAWN_TERMINAL);
+    if (s->ctl_fd > 0 && dup2(s->ctl_fd, CTL_FD) < 0)
+        give_up(status_fd, SPAWN_TERMINAL);
     /* Every fd of ours is close-on-exec from birth; this is for one that a library forgot. */
-    (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+    (void)syscall(SYS_close_range, s->ctl_fd > 0 ? CTL_FD + 1U : CTL_FD, ~0U,
+                  CLOSE_RANGE_CLOEXEC);
     if (s->user && become(s->user) < 0)
         give_up(status_fd, SPAWN_IDENTITY);
     if (enter(s) < 0)
@@ -109,6 +113,11 @@ pid_t spawn_fork(const struct spawn *s, int *status_fd)
 
     if (pipe2(pipe_fd, O_CLOEXEC) < 0)
         return -errno;
+    if (s->ctl_fd > 0 && pipe_fd[1] == CTL_FD) { /* the child would lose it */
+        (void)close(pipe_fd[0]);
+        (void)close(pipe_fd[1]);
+        return -EBUSY;
+    }
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all,
                           &before); /* no handler of ours runs in the child */

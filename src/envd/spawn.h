@@ -17,6 +17,7 @@ struct spawn {
     int cwd_fd;              /* used if cwd is NULL; -1: "/" */
     const struct user *user; /* NULL: stay who we are */
     int fd[3];               /* become 0, 1, 2; all > 2 */
+    int ctl_fd;              /* becomes 3; > 9, or 0: there is none */
     bool terminal;           /* fd[0] becomes the controlling terminal of the new session */
 };
 

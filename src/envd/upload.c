@@ -165,6 +165,7 @@ static int open_target(struct upload *u, struct str asked)
             u->target);
         return -1;
     }
+    warm_dirty_path(u->app->warm, u->target);
     int fd = json_object_set_new_nocheck(u->seen, u->target, json_true()) < 0
                  ? -ENOMEM
                  : files_create(u->target, &u->who, &u->made);

@@ -533,10 +533,10 @@ static const struct handed_on {
     const char *option; /* with its "--" */
     bool to_warden;     /* else to the API */
 } handed_on[] = {
-    { "--domain", false },    { "--host", false },          { "--max-timeout", false },
-    { "--pids", false },      { "--log-level", false },     { "--conns-per-sandbox", false },
-    { "--pool-max", false },  { "--pool-memory", false },   { "--total-memory", true },
-    { "--total-pids", true }, { "--reserve-memory", true },
+    { "--domain", false },      { "--host", false },        { "--max-timeout", false },
+    { "--pids", false },        { "--log-level", false },   { "--conns-per-sandbox", false },
+    { "--pool-max", false },    { "--pool-memory", false }, { "--warm", false },
+    { "--total-memory", true }, { "--total-pids", true },   { "--reserve-memory", true },
 };
 
 static int hand_on(struct up *u, const struct handed_on *h, char *value)
@@ -662,6 +662,7 @@ const struct cli_command cmd_up = {
         "  --pool-max N      hold up to N sandboxes ready ahead of demand (default: 16; 0: "
         "none)\n"
         "  --pool-memory MIB what those may take together (default: 64)\n"
+        "  --warm WHAT       what waits in those: python3 (default) or none\n"
         "  --keep            leave the sandboxes running at the end; a later 'up' takes "
         "them over\n"
         "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "

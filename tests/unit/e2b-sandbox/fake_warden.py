@@ -79,6 +79,9 @@ class Envd(http.server.BaseHTTPRequestHandler):
         if self.path == "/init":
             sandbox.inits.append(json.loads(body))
             self.answer(*sandbox.init_answer)
+        elif self.path == "/warm":
+            sandbox.warms.append(json.loads(body))
+            self.answer(204)
         elif self.path == "/echo":
             self.answer(200, body)
         else:
@@ -127,7 +130,7 @@ class Sandbox:
         self.warden, self.id = warden, message.id.rstrip(b"\0").decode()
         self.message, self.deadline_ns = message, message.deadline_ns
         self.host_uid = 268435456 + slot * 65536
-        self.inits, self.init_answer = [], warden.init_answer
+        self.inits, self.warms, self.init_answer = [], [], warden.init_answer
         self.held = threading.Event()
         self.ended = False
         self.frozen_answers = False  # a monitor that hangs

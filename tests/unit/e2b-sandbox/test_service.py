@@ -532,6 +532,7 @@ def what_is_in_the_pool_is_nobody_s(s):
     assert len(ready) == 2
     for box in ready:
         assert s.warden.sandboxes[box].inits == []
+        assert s.warden.sandboxes[box].warms == [{"interpreter": "python3", "defaultUser": "user", "envVars": {"PATH": "/bin", "FROM": "template"}}]
         spawn = next(m for m in s.warden.spawns if m.id.rstrip(b"\0").decode() == box)
         assert abs(spawn.deadline_ns - boot_ns() - 600e9) < 20e9
         assert s.api("GET", "/sandboxes/" + box).status == 404
@@ -640,6 +641,12 @@ def a_start_that_fails_is_no_client_s_business(s):
     until("the failure", 10, lambda: "event=pool_start_failed" in s.text(), s)
     s.warden.spawn_answer = None
     until("it to be tried again", 10, lambda: pool_number(s, "ready") >= 2, s)
+
+
+@test
+def nothing_waits_in_them_where_the_operator_says_so(s):
+    first = pooled(s, "--warm", "none")
+    assert [s.warden.sandboxes[box].warms for box in entries(s, [first])] == [[], []]
 
 
 @test

@@ -45,6 +45,7 @@ struct entry {
     uint64_t born_ns;
     struct pool_taken has; /* valid while READY; `id` always */
     bool exited;           /* while MAKING */
+    bool warm;             /* its envd was told to have an interpreter wait */
 };
 
 struct class
@@ -404,7 +405,7 @@ bool pool_make_room(struct pool *p)
 
 /* --- making --- */
 
-/* Does envd answer? Then its start-up is over, and this connection can carry /init. */
+/* Does envd answer? Then its start-up is over, and this connection can carry /init. With a body, the question is /warm. */
 static int ask_agent(int *agent_fd, const char *warm, struct err *e)
 {
     struct http_client c;
@@ -424,8 +425,7 @@ static int ask_agent(int *agent_fd, const char *warm, struct err *e)
     return rc;
 }
 
-static int spawn(struct pool *p, const struct pool_key *k, const char *warm,
-                 struct pool_taken *t, struct err *e)
+static int spawn(struct pool *p, const struct pool_key *k, struct pool_taken *t, struct err *e)
 {
     struct sandbox_facts facts = { .id = t->id };
     AUTO_CLOSE int fd = -1;
@@ -451,18 +451,16 @@ static int spawn(struct pool *p, const struct pool_key *k, const char *warm,
     rc = monitor_connect_port(t->monitor, p->a->warden, MONITOR_AGENT_PORT, &t->agent_fd);
     if (rc < 0)
         return err_set(e, -rc, "connect to envd");
-    return ask_agent(&t->agent_fd, warm, e);
+    return ask_agent(&t->agent_fd, NULL, e);
 }
 
 /* Starts the sandbox of an entry that is MAKING, without the lock. */
 static void make_entry(struct pool *p, struct entry *e)
 {
-    /* Fixed while the class has an entry, and this is one. */
-    struct pool_key key = p->class[e->class].key;
-    const char *warm = p->class[e->class].warm;
+    struct pool_key key = p->class[e->class].key; /* fixed while the class has an entry */
     struct pool_taken t = { .id = e->has.id, .agent_fd = -1 };
     struct err why = { 0 };
-    int rc = spawn(p, &key, warm, &t, &why);
+    int rc = spawn(p, &key, &t, &why);
 
     lock(p);
     struct class *c = &p->class[e->class];
@@ -484,6 +482,27 @@ static void make_entry(struct pool *p, struct entry *e)
         log_warn("pool_start_failed", "sandbox=%s err=\"%s\"", t.id.text,
                  rc < 0 ? why.text : "it ended at once");
     pool_taken_fini(&t);
+    (void)end_entry(p, e, KILL_LIMIT_NS);
+}
+
+/* Has an interpreter started in an entry that is MAKING again, without the lock. */
+static void warm_entry(struct pool *p, struct entry *e)
+{
+    const char *body = p->class[e->class].warm; /* fixed while the class has an entry */
+    struct err why = { 0 };
+    int rc = ask_agent(&e->has.agent_fd, body, &why);
+
+    lock(p);
+    if (rc == 0 && !e->exited) {
+        e->state = ENTRY_READY;
+        tell_all(p);
+        unlock(p);
+        return;
+    }
+    e->state = ENTRY_ENDING;
+    unlock(p);
+    log_warn("pool_start_failed", "sandbox=%s err=\"%s\"", e->has.id.text,
+             rc < 0 ? why.text : "it ended at once");
     (void)end_entry(p, e, KILL_LIMIT_NS);
 }
 
@@ -543,6 +562,22 @@ static struct entry *pick_to_make(struct pool *p, unsigned n_fleet, uint64_t now
     return e;
 }
 
+/* One for which it is time to have an interpreter wait; else *next_ns says when to look again at the latest. */
+static struct entry *pick_to_warm(struct pool *p, uint64_t now_ns, uint64_t *next_ns)
+{
+    for (unsigned i = 0; i < p->limit; i++) {
+        struct entry *e = &p->entry[i];
+        const struct class *c = &p->class[e->class];
+        if (e->state != ENTRY_READY || e->warm || !c->warm)
+            continue;
+        uint64_t when = pool_when_to_warm(e->born_ns, c->last_take_ns, p->waiting, now_ns);
+        if (when == 0)
+            return e;
+        *next_ns = when < *next_ns ? when : *next_ns;
+    }
+    return NULL;
+}
+
 static bool is_in_demand(const struct pool *p)
 {
     for (unsigned c = 0; c < CLASSES_MAX; c++)
@@ -570,6 +605,15 @@ static void work(struct pool *p, unsigned n_fleet)
     if (e) {
         unlock(p);
         make_entry(p, e);
+        lock(p);
+        return;
+    }
+    e = pick_to_warm(p, now_ns, &next_ns);
+    if (e) {
+        e->state = ENTRY_MAKING;
+        e->warm = true;
+        unlock(p);
+        warm_entry(p, e);
         lock(p);
         return;
     }

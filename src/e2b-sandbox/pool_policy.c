@@ -69,6 +69,16 @@ uint64_t pool_when_to_make(const struct pool_look *l, uint64_t now_ns)
     return at_ns > now_ns ? at_ns : 0;
 }
 
+uint64_t pool_when_to_warm(uint64_t born_ns, uint64_t last_take_ns, unsigned waiting,
+                           uint64_t now_ns)
+{
+    uint64_t at_ns = (born_ns > last_take_ns ? born_ns : last_take_ns) + POOL_WARM_NS;
+
+    if (waiting > 0)
+        return UINT64_MAX;
+    return at_ns > now_ns ? at_ns : 0;
+}
+
 static bool is_aged(uint64_t born_ns, uint64_t now_ns, uint64_t age_ns)
 {
     return now_ns > born_ns && now_ns - born_ns >= age_ns;

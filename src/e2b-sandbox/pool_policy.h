@@ -6,12 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_MIN          2u                           /* of a class that was used of late */
-#define POOL_HALF_NS      (8 * UINT64_C(1000000000))   /* a creation counts half after this */
-#define POOL_FORGET_NS    (600 * UINT64_C(1000000000)) /* without a creation: hold nothing */
-#define POOL_LIFE_NS      (600 * UINT64_C(1000000000)) /* an entry's own deadline */
-#define POOL_REPLACE_NS   (480 * UINT64_C(1000000000)) /* an entry of that age is replaced */
-#define POOL_REST_NS      (20 * UINT64_C(1000000))     /* requests go first for so long */
+#define POOL_MIN        2u                           /* of a class that was used of late */
+#define POOL_HALF_NS    (8 * UINT64_C(1000000000))   /* a creation counts half after this */
+#define POOL_FORGET_NS  (600 * UINT64_C(1000000000)) /* without a creation: hold nothing */
+#define POOL_LIFE_NS    (600 * UINT64_C(1000000000)) /* an entry's own deadline */
+#define POOL_REPLACE_NS (480 * UINT64_C(1000000000)) /* an entry of that age is replaced */
+#define POOL_REST_NS    (20 * UINT64_C(1000000))     /* requests go first for so long */
+#define POOL_WARM_NS                                                                           \
+    (150 * UINT64_C(1000000)) /* quiet, before an interpreter is started in an entry */
 #define POOL_RETRY_NS     UINT64_C(1000000000) /* after a start that failed, doubled ... */
 #define POOL_RETRY_MAX_NS (30 * UINT64_C(1000000000)) /* ... up to this */
 
@@ -43,6 +45,11 @@ struct pool_look {          /* at one class and what surrounds it */
 };
 /* 0: make one now; UINT64_MAX: not until something changes; else when to look again. */
 uint64_t pool_when_to_make(const struct pool_look *l, uint64_t now_ns);
+
+/* When an entry gets its interpreter, whose start costs more than that of the sandbox: not before the entry has waited for a while in
+ * which nobody took one. 0: now; UINT64_MAX: not until something changes. */
+uint64_t pool_when_to_warm(uint64_t born_ns, uint64_t last_take_ns, unsigned waiting,
+                           uint64_t now_ns);
 
 /* Is an entry of that birth too old to be given away, and is it time to replace it? */
 bool pool_is_old(uint64_t born_ns, uint64_t now_ns);

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// race: the same small job, `true` in a fresh sandbox, done in turn by each contender, so that whatever the machine does at the
-// moment happens to all. Prints "contender mode stage n p50 p99 min" in microseconds.
+// race: the same small job in a fresh sandbox, done by each contender in turn, so that whatever the machine does at the moment
+// happens to all.
 //
-//   race PORT API-KEY N -- bwrap ARGS... -- crun ARGS...      (crun gets a fresh container id as last argument)
+//   race latency N < CONTENDERS        one client; "paced": each sample follows 60 ms of idleness, "hot": none
+//   race load CLIENTS ROUNDS < ...     each contender in turn has the machine for a second, ROUNDS times
 //
-// Firebreak: POST /v2/sandboxes, process.Process/Start of /bin/true until its end event, DELETE; on one kept connection, as the SDK
-// does. The others: vfork and exec of the tool until it is reaped. "paced": each sample follows 60 ms of idleness; "hot": none.
+// A contender is a line of fields between tabs:
+//   tool NAME FILTER ARGV...   vfork and exec of ARGV until it is reaped. {id} in it is replaced by a fresh name. FILTER: a file that
+//                              is open for reading as descriptor 9, or "-"
+//   api NAME PORT KEY CMD ARG...  POST /v2/sandboxes, process.Process/Start of CMD until its end event, DELETE; on one kept
+//                              connection for each client, as the SDK does
+// Prints lines of: latency NAME MODE STAGE N P50 P99 MIN, or load NAME CLIENTS N FAILED RATE P50 P99; times in microseconds.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,10 +28,30 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_SAMPLES 5000
-enum stage { CREATE, RESULT, WHOLE, STAGES };
-static const char *const stage_name[STAGES] = { "created", "result", "whole" };
-static uint64_t sample[3][STAGES][MAX_SAMPLES];
+#define CONTENDERS_MAX 24
+#define WORDS_MAX      40
+#define CLIENTS_MAX    64
+#define SAMPLES_MAX    20000
+#define SLICE_US       1000000
+#define SLOW_US        60000 // a contender this slow gets fewer samples
+#define FILTER_FD      9
+enum stage { CREATED, RESULT, GONE, STAGES };
+static const char *const stage_name[STAGES] = { "created", "result", "gone" };
+
+struct contender {
+    bool is_api;
+    const char *name;
+    const char *filter; // or NULL
+    char *word[WORDS_MAX];
+    size_t n_words;
+    uint64_t *took[STAGES];
+    size_t n;
+    atomic_size_t n_load, n_failed;
+};
+static struct contender contender[CONTENDERS_MAX];
+static size_t n_contenders;
+static atomic_ullong serial;
+static char *no_environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 
 static void die(const char *what)
 {
@@ -45,7 +72,7 @@ static int connect_to(uint16_t port)
     struct sockaddr_in to = { .sin_family = AF_INET,
                               .sin_port = htons(port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct timeval patience = { .tv_sec = 20 };
+    struct timeval patience = { .tv_sec = 30 };
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
         die("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -53,18 +80,19 @@ static int connect_to(uint16_t port)
     return fd;
 }
 
-// Sends a request and reads the whole answer, of whatever framing, into a NUL-terminated buffer. Returns the status.
+// Sends a request and reads the whole answer, of whatever framing, into a NUL-terminated buffer. Returns the status, 0 if the
+// connection broke.
 static int ask(int fd, const char *request, size_t n, char *answer, size_t size)
 {
     size_t have = 0;
     if (write(fd, request, n) != (ssize_t)n)
-        die("write");
+        return 0;
     for (;;) {
         if (have + 1 >= size)
-            die("an answer that is too long");
+            return 0;
         ssize_t got = read(fd, answer + have, size - 1 - have);
         if (got <= 0)
-            die("read");
+            return 0;
         have += (size_t)got;
         answer[have] = '\0';
         char *body = memmem(answer, have, "\r\n\r\n", 4);
@@ -84,7 +112,7 @@ static int ask(int fd, const char *request, size_t n, char *answer, size_t size)
     return (int)strtol(answer + 9, NULL, 10);
 }
 
-static void field(const char *json, const char *name, char *out, size_t size)
+static bool field(const char *json, const char *name, char *out, size_t size)
 {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "\"%s\":", name);
@@ -92,72 +120,103 @@ static void field(const char *json, const char *name, char *out, size_t size)
     p = p ? strchr(p + strlen(quoted), '"') : NULL;
     const char *end = p ? strchr(p + 1, '"') : NULL;
     if (!end || (size_t)(end - p) > size)
-        die(name);
+        return false;
     memcpy(out, p + 1, (size_t)(end - p - 1));
     out[end - p - 1] = '\0';
+    return true;
 }
 
-static void firebreak(int fd, const char *key, uint64_t took[STAGES])
-{
-    static char request[4096], answer[65536];
-    static const char create[] = "{\"templateID\":\"base\",\"timeout\":60}";
-    static const char start[] = "{\"process\":{\"cmd\":\"/bin/true\"},\"stdin\":false}";
-    char id[64], token[128];
-    uint64_t began = now_us();
+struct client {
+    int fd;
+    uint16_t port;
+    char request[4096], answer[65536];
+};
 
-    int n = snprintf(request, sizeof request,
+static bool api(const struct contender *c, struct client *k, uint64_t took[STAGES])
+{
+    static const char create[] = "{\"templateID\":\"base\",\"timeout\":60}";
+    uint16_t port = (uint16_t)strtoul(c->word[0], NULL, 10);
+    const char *key = c->word[1];
+    char id[64], token[128], start[512];
+
+    if (k->fd >= 0 && k->port != port) {
+        close(k->fd);
+        k->fd = -1;
+    }
+    if (k->fd < 0)
+        k->fd = connect_to(k->port = port);
+    size_t w = (size_t)snprintf(start, sizeof start, "{\"process\":{\"cmd\":\"%s\",\"args\":[", c->word[2]);
+    for (size_t i = 3; i < c->n_words; i++)
+        w += (size_t)snprintf(start + w, sizeof start - w, "%s\"%s\"", i > 3 ? "," : "", c->word[i]);
+    w += (size_t)snprintf(start + w, sizeof start - w, "]},\"stdin\":false}");
+
+    uint64_t began = now_us();
+    int n = snprintf(k->request, sizeof k->request,
                      "POST /v2/sandboxes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: "
                      "%s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      key, sizeof create - 1, create);
-    if (ask(fd, request, (size_t)n, answer, sizeof answer) != 201) {
-        fprintf(stderr, "race: create: %s\n", answer);
-        exit(1);
-    }
-    field(answer, "sandboxID", id, sizeof id);
-    field(answer, "envdAccessToken", token, sizeof token);
-    took[CREATE] = now_us() - began;
-
-    n = snprintf(request, sizeof request,
+    if (ask(k->fd, k->request, (size_t)n, k->answer, sizeof k->answer) != 201 ||
+        !field(k->answer, "sandboxID", id, sizeof id) || !field(k->answer, "envdAccessToken", token, sizeof token))
+        return false;
+    took[CREATED] = now_us() - began;
+    n = snprintf(k->request, sizeof k->request,
                  "POST /process.Process/Start HTTP/1.1\r\nHost: localhost\r\nE2b-Sandbox-Id: "
                  "%s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n"
                  "Content-Type: application/connect+json\r\nConnect-Protocol-Version: "
                  "1\r\nContent-Length: %zu\r\n\r\n",
-                 id, token, sizeof start - 1 + 5);
-    const unsigned char prefix[5] = { 0, 0, 0, 0, (unsigned char)(sizeof start - 1) };
-    memcpy(request + n, prefix, 5);
-    memcpy(request + n + 5, start, sizeof start - 1);
-    int status = ask(fd, request, (size_t)n + 5 + sizeof start - 1, answer, sizeof answer);
-    char *body = strstr(answer, "\r\n\r\n");
-    if (status != 200 || !memmem(body, sizeof answer - (size_t)(body - answer), "exited", 6)) {
-        fprintf(stderr, "race: start: %d %s\n", status, answer);
-        exit(1);
-    }
+                 id, token, w + 5);
+    const unsigned char prefix[5] = { 0, 0, 0, (unsigned char)(w >> 8), (unsigned char)w };
+    memcpy(k->request + n, prefix, 5);
+    memcpy(k->request + n + 5, start, w);
+    int status = ask(k->fd, k->request, (size_t)n + 5 + w, k->answer, sizeof k->answer);
+    char *body = strstr(k->answer, "\r\n\r\n");
+    if (status != 200 || !body ||
+        !memmem(body, sizeof k->answer - (size_t)(body - k->answer), "exit status 0", 13))
+        return false;
     took[RESULT] = now_us() - began;
-
-    n = snprintf(request, sizeof request,
-                 "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n",
-                 id, key);
-    if (ask(fd, request, (size_t)n, answer, sizeof answer) != 204) {
-        fprintf(stderr, "race: kill: %s\n", answer);
-        exit(1);
-    }
-    took[WHOLE] = now_us() - began;
+    n = snprintf(k->request, sizeof k->request,
+                 "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n", id, key);
+    if (ask(k->fd, k->request, (size_t)n, k->answer, sizeof k->answer) != 204)
+        return false;
+    took[GONE] = now_us() - began;
+    return true;
 }
 
-static void tool(char **argv, uint64_t took[STAGES])
+static bool tool(const struct contender *c, uint64_t took[STAGES])
 {
-    static char *no_environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    char id[32], *argv[WORDS_MAX + 1];
+    posix_spawn_file_actions_t actions;
     pid_t pid;
     int status;
+
+    snprintf(id, sizeof id, "race-%d-%llu", (int)getpid(), atomic_fetch_add(&serial, 1));
+    for (size_t i = 0; i < c->n_words; i++)
+        argv[i] = strcmp(c->word[i], "{id}") == 0 ? id : c->word[i];
+    argv[c->n_words] = NULL;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    if (c->filter)
+        posix_spawn_file_actions_addopen(&actions, FILTER_FD, c->filter, O_RDONLY, 0);
     uint64_t began = now_us();
-    if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, no_environment) != 0)
-        die(argv[0]);
-    if (waitpid(pid, &status, 0) < 0 || status != 0) {
-        fprintf(stderr, "race: %s ended with %d\n", argv[0], status);
-        exit(1);
+    int rc = posix_spawnp(&pid, argv[0], &actions, NULL, argv, no_environment);
+    posix_spawn_file_actions_destroy(&actions);
+    if (rc != 0 || waitpid(pid, &status, 0) < 0 || status != 0)
+        return false;
+    took[CREATED] = took[RESULT] = 0;
+    took[GONE] = now_us() - began;
+    return true;
+}
+
+static bool run(const struct contender *c, struct client *k, uint64_t took[STAGES])
+{
+    bool ok = c->is_api ? api(c, k, took) : tool(c, took);
+    if (!ok && k->fd >= 0) {
+        close(k->fd);
+        k->fd = -1;
     }
-    took[CREATE] = took[RESULT] = 0;
-    took[WHOLE] = now_us() - began;
+    return ok;
 }
 
 static int compare(const void *a, const void *b)
@@ -166,52 +225,142 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void report(const char *who, const char *mode, enum stage stage, uint64_t *v, size_t n)
+static uint64_t percent(const uint64_t *sorted, size_t n, size_t p)
 {
-    qsort(v, n, sizeof *v, compare);
-    printf("%s %s %s %zu %lu %lu %lu\n", who, mode, stage_name[stage], n, v[n / 2],
-           v[(n * 99 + 99) / 100 - 1], v[0]);
+    return sorted[(n * p + 99) / 100 - 1];
+}
+
+static void latency(size_t n, bool paced)
+{
+    static struct client k = { .fd = -1 };
+    const char *mode = paced ? "paced" : "hot";
+
+    for (size_t w = 0; w < n_contenders; w++)
+        contender[w].n = 0;
+    for (size_t i = 0; i <= n; i++) // the first round warms caches and is not counted
+        for (size_t w = 0; w < n_contenders; w++) {
+            struct contender *c = &contender[w];
+            uint64_t took[STAGES];
+            if (c->n > 10 && c->took[GONE][0] > SLOW_US)
+                continue;
+            if (paced)
+                usleep(60000);
+            if (!run(c, &k, took))
+                atomic_fetch_add(&c->n_failed, 1);
+            else if (i > 0) {
+                for (int s = 0; s < STAGES; s++)
+                    c->took[s][c->n] = took[s];
+                c->n++;
+            }
+        }
+    for (size_t w = 0; w < n_contenders; w++) {
+        struct contender *c = &contender[w];
+        for (int s = c->is_api ? CREATED : GONE; s < STAGES && c->n > 0; s++) {
+            qsort(c->took[s], c->n, sizeof(uint64_t), compare);
+            printf("latency\t%s\t%s\t%s\t%zu\t%lu\t%lu\t%lu\n", c->name, mode, stage_name[s], c->n,
+                   percent(c->took[s], c->n, 50), percent(c->took[s], c->n, 99), c->took[s][0]);
+        }
+        if (c->n == 0)
+            printf("failed\t%s\t%s\n", c->name, mode);
+    }
+}
+
+struct share {
+    pthread_t thread;
+    struct contender *c;
+    uint64_t until_us;
+    struct client k;
+};
+
+static void *work(void *arg)
+{
+    struct share *s = arg;
+    uint64_t took[STAGES];
+
+    while (now_us() < s->until_us) {
+        if (!run(s->c, &s->k, took)) {
+            atomic_fetch_add(&s->c->n_failed, 1);
+            usleep(1000);
+            continue;
+        }
+        size_t at = atomic_fetch_add(&s->c->n_load, 1);
+        if (at < SAMPLES_MAX)
+            s->c->took[GONE][at] = took[GONE];
+    }
+    return NULL;
+}
+
+static void load(size_t clients, size_t rounds)
+{
+    static struct share share[CLIENTS_MAX];
+    uint64_t spent[CONTENDERS_MAX] = { 0 };
+
+    for (size_t i = 0; i < CLIENTS_MAX; i++)
+        share[i].k.fd = -1;
+    for (size_t r = 0; r < rounds; r++)
+        for (size_t w = 0; w < n_contenders; w++) {
+            usleep(300000); // what the one before left to the kernel is not the next one's
+            uint64_t began = now_us();
+            for (size_t i = 0; i < clients; i++) {
+                share[i].c = &contender[w];
+                share[i].until_us = began + SLICE_US;
+                if (pthread_create(&share[i].thread, NULL, work, &share[i]) != 0)
+                    die("pthread_create");
+            }
+            for (size_t i = 0; i < clients; i++)
+                pthread_join(share[i].thread, NULL);
+            spent[w] += now_us() - began;
+        }
+    for (size_t w = 0; w < n_contenders; w++) {
+        struct contender *c = &contender[w];
+        size_t n = atomic_load(&c->n_load), kept = n < SAMPLES_MAX ? n : SAMPLES_MAX;
+        qsort(c->took[GONE], kept, sizeof(uint64_t), compare);
+        printf("load\t%s\t%zu\t%zu\t%zu\t%.1f\t%lu\t%lu\n", c->name, clients, n, atomic_load(&c->n_failed),
+               (double)n * 1e6 / (double)spent[w], kept ? percent(c->took[GONE], kept, 50) : 0,
+               kept ? percent(c->took[GONE], kept, 99) : 0);
+    }
+}
+
+static void read_contenders(void)
+{
+    static char line[65536];
+
+    while (n_contenders < CONTENDERS_MAX && fgets(line, sizeof line, stdin)) {
+        struct contender *c = &contender[n_contenders++];
+        char *rest = strdup(line), *kind;
+        rest[strcspn(rest, "\n")] = '\0';
+        kind = strsep(&rest, "\t");
+        c->is_api = strcmp(kind, "api") == 0;
+        c->name = strsep(&rest, "\t");
+        if (!c->is_api) {
+            c->filter = strsep(&rest, "\t");
+            if (c->filter && strcmp(c->filter, "-") == 0)
+                c->filter = NULL;
+        }
+        while (rest && c->n_words < WORDS_MAX)
+            c->word[c->n_words++] = strsep(&rest, "\t");
+        for (int s = 0; s < STAGES; s++)
+            if (!(c->took[s] = calloc(SAMPLES_MAX, sizeof(uint64_t))))
+                die("calloc");
+    }
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 8)
-        die("usage: race PORT KEY N -- bwrap ARGS -- crun ARGS");
-    size_t n = strtoul(argv[3], NULL, 10);
-    char **bwrap = argv + 5, **crun = bwrap, container[32];
-    while (*crun && strcmp(*crun, "--") != 0)
-        crun++;
-    if (!*crun || n == 0 || n > MAX_SAMPLES)
-        die("arguments");
-    *crun++ = NULL;
-    char *crun_argv[32];
-    size_t words = 0;
-    for (; crun[words] && words < 30; words++)
-        crun_argv[words] = crun[words];
-    crun_argv[words] = container;
-    crun_argv[words + 1] = NULL;
-
-    int fd = connect_to((uint16_t)strtoul(argv[1], NULL, 10));
-    static const char *const mode[] = { "paced", "hot" };
-    static const char *const who[] = { "firebreak", "bwrap", "crun" };
-    for (int m = 0; m < 2; m++) {
-        uint64_t took[STAGES];
-        for (size_t i = 0; i <= n; i++) // the first round warms caches and is not counted
-            for (int w = 0; w < 3; w++) {
-                if (m == 0)
-                    usleep(60000);
-                snprintf(container, sizeof container, "race-%d-%d-%zu", (int)getpid(), m, i);
-                if (w == 0)
-                    firebreak(fd, argv[2], took);
-                else
-                    tool(w == 1 ? bwrap : crun_argv, took);
-                for (int s = 0; i > 0 && s < STAGES; s++)
-                    sample[w][s][i - 1] = took[s];
-            }
-        for (int w = 0; w < 3; w++)
-            for (int s = w == 0 ? CREATE : WHOLE; s < STAGES; s++)
-                report(who[w], mode[m], (enum stage)s, sample[w][s], n);
+    if (argc < 3)
+        die("usage: race latency N | load CLIENTS ROUNDS");
+    size_t n = strtoul(argv[2], NULL, 10);
+    read_contenders();
+    if (strcmp(argv[1], "latency") == 0) {
+        if (n == 0 || n >= SAMPLES_MAX)
+            die("N");
+        latency(n, true);
         fflush(stdout);
+        latency(n, false);
+    } else {
+        if (n == 0 || n > CLIENTS_MAX || argc < 4)
+            die("CLIENTS");
+        load(n, strtoul(argv[3], NULL, 10));
     }
     return 0;
 }

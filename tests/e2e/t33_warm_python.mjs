@@ -7,7 +7,7 @@ import { claim, Sandbox } from '../lib/sdk.mjs'
 import { Instance } from '../lib/instance.mjs'
 import { commandLine, sandboxPids, status, until } from '../lib/host.mjs'
 import { start } from '../lib/start.mjs'
-import { poolNumbers } from '../lib/pool.mjs'
+import { entries, poolNumbers } from '../lib/pool.mjs'
 
 let warm, cold
 before(async () => {
@@ -16,11 +16,11 @@ before(async () => {
 })
 after(() => Promise.all([warm?.end(), cold?.end()]))
 
-const waiting = (s) => sandboxPids(s.sandboxId).find((pid) => /^exec\(__import__/.test(commandLine(pid)[2] ?? ''))
+const waiting = (s) => sandboxPids(s.sandboxId ?? s).find((pid) => /^exec\(__import__/.test(commandLine(pid)[2] ?? ''))
 const inside = (pid) => Number(status(pid).NSpid.split(/\s+/).at(-1))
 
 async function fresh(i, options = {}) {
-  await until('a ready sandbox', 20000, async () => (await poolNumbers(i)).ready > 0)
+  await until('a ready sandbox', 20000, async () => (await poolNumbers(i)).ready > 0 && (i === cold || (await entries(i)).every(waiting)))
   const s = await Sandbox.create({ ...i.sdk, ...options })
   return s
 }

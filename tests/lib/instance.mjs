@@ -75,7 +75,9 @@ export class Instance {
     i.dir = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), `firebreak-${i.name}-`))
     chmodSync(i.dir, 0o755)
     i.state = join(i.dir, 'state')
-    i.run = join(i.dir, 'run')
+    // In a directory of its own where FIREBREAK_TEST_RUN says so: an installation's is in memory.
+    i.run = process.env.FIREBREAK_TEST_RUN ? mkdtempSync(join(process.env.FIREBREAK_TEST_RUN, `firebreak-${i.name}-`)) : join(i.dir, 'run')
+    if (existsSync(i.run)) chmodSync(i.run, 0o755)
     i.log = join(i.dir, 'up.log')
     i.port = await freePort()
     i.url = `http://127.0.0.1:${i.port}`
@@ -230,7 +232,7 @@ export class Instance {
 
   forget() {
     if (process.env.KEEP) console.error(`# kept: ${this.dir}`)
-    else rmSync(this.dir, { recursive: true, force: true })
+    else for (const dir of [this.dir, this.run]) rmSync(dir, { recursive: true, force: true })
   }
 }
 

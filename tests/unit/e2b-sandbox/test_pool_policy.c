@@ -136,6 +136,15 @@ static void who_has_just_taken_one_has_the_machine_to_himself_unless_we_run_dry(
     assert_int_equal(pool_when_to_make(&l, now), 0);
 }
 
+static void an_interpreter_is_started_when_it_is_quiet(void **state)
+{
+    (void)state;
+    assert_true(pool_when_to_warm(5 * S, 0, 0, 5 * S) == 5 * S + POOL_WARM_NS);
+    assert_int_equal(pool_when_to_warm(5 * S, 0, 0, 5 * S + POOL_WARM_NS), 0);
+    assert_true(pool_when_to_warm(5 * S, 9 * S, 0, 9 * S + 1) == 9 * S + POOL_WARM_NS);
+    assert_true(pool_when_to_warm(5 * S, 0, 1, 100 * S) == UINT64_MAX);
+}
+
 static void an_entry_is_replaced_before_it_is_too_old_and_too_old_before_it_ends(void **state)
 {
     (void)state;
@@ -168,6 +177,7 @@ int main(void)
         cmocka_unit_test(memory_bounds_the_number),
         cmocka_unit_test(one_is_made_only_when_nothing_speaks_against_it),
         cmocka_unit_test(who_has_just_taken_one_has_the_machine_to_himself_unless_we_run_dry),
+        cmocka_unit_test(an_interpreter_is_started_when_it_is_quiet),
         cmocka_unit_test(an_entry_is_replaced_before_it_is_too_old_and_too_old_before_it_ends),
         cmocka_unit_test(failures_are_tried_again_more_and_more_seldom),
     };

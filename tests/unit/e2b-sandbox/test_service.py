@@ -532,6 +532,7 @@ def what_is_in_the_pool_is_nobody_s(s):
     assert len(ready) == 2
     for box in ready:
         assert s.warden.sandboxes[box].inits == []
+        until("its interpreter", 5, lambda: s.warden.sandboxes[box].warms, s)
         assert s.warden.sandboxes[box].warms == [{"interpreter": "python3", "defaultUser": "user", "envVars": {"PATH": "/bin", "FROM": "template"}}]
         spawn = next(m for m in s.warden.spawns if m.id.rstrip(b"\0").decode() == box)
         assert abs(spawn.deadline_ns - boot_ns() - 600e9) < 20e9
@@ -646,6 +647,7 @@ def a_start_that_fails_is_no_client_s_business(s):
 @test
 def nothing_waits_in_them_where_the_operator_says_so(s):
     first = pooled(s, "--warm", "none")
+    time.sleep(0.5)
     assert [s.warden.sandboxes[box].warms for box in entries(s, [first])] == [[], []]
 
 

@@ -11,7 +11,7 @@ case ${1:-} in
 '') ;;
 test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 prometheus stress-ng trinity busybox-static) ;;
 lint) packages+=(clang clang-format clang-tidy cppcheck shellcheck codespell mandoc) ;;
-bench) packages+=(nodejs npm bubblewrap crun wrk jq) ;;
+bench) packages+=(nodejs npm bubblewrap crun runc runsc podman wrk jq) ;;
 vm) packages+=(qemu-system-x86 qemu-system-common busybox-static cpio zstd linux-image-cloud-amd64) ;;
 *)
     echo "usage: install-deps.sh [test|lint|bench|vm]" >&2

@@ -20,6 +20,7 @@
 #define BACKOFF_MAX_NS NS_PER_S
 #define STEADY_NS      NS_PER_S /* a connection that lasted so long was a good one */
 #define HELLO_LIMIT_S  2
+#define FULL_TRIES     1000 /* of a millisecond */
 
 /* A call that waits; on its caller's stack, in the list while `waiting`. */
 struct call {
@@ -65,18 +66,34 @@ static void unlink_call(struct warden *w, struct call *c)
         *at = c->next;
 }
 
+/* Sends without waiting while the lock is held: with a full queue it naps without it. A warden that reads nothing for a second
+ * counts as gone. */
+static int send_patiently(struct warden *w, const struct warden_msg *m)
+{
+    static const struct timespec nap = { .tv_nsec = 1000000 };
+
+    for (int tries = 0; tries < FULL_TRIES && w->fd >= 0; tries++) {
+        if (send(w->fd, m, sizeof *m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof *m)
+            return 0;
+        if (errno != EAGAIN && errno != EINTR)
+            break;
+        (void)pthread_mutex_unlock(&w->lock);
+        (void)nanosleep(&nap, NULL);
+        (void)pthread_mutex_lock(&w->lock);
+    }
+    if (w->fd >= 0)
+        (void)shutdown(w->fd, SHUT_RDWR); /* wakes the thread, which reconnects */
+    return -ENOTCONN;
+}
+
 static int begin_call(struct warden *w, struct call *c, struct warden_msg *m)
 {
-    if (w->fd < 0)
-        return -ENOTCONN;
     c->request_id = ++w->next_id;
     m->version = WARDEN_VERSION;
     m->request_id = c->request_id;
-    /* The socket has a send time-out of a second: a warden that reads nothing for so long counts as gone. */
-    if (ipc_send(w->fd, m, sizeof *m, NULL, 0) < 0) {
-        (void)shutdown(w->fd, SHUT_RDWR); /* wakes the thread, which reconnects */
-        return -ENOTCONN;
-    }
+    int rc = send_patiently(w, m);
+    if (rc < 0)
+        return rc;
     c->next = w->calls;
     w->calls = c;
     return 0;

@@ -15,7 +15,7 @@
 
 #define BACKOFF_FIRST_NS (200 * NS_PER_MS)
 #define BACKOFF_MAX_NS   (10 * NS_PER_S)
-#define HEALTHY_NS       (5 * NS_PER_S) /* what is broken dies at once */
+#define HEALTHY_NS       NS_PER_S /* what is broken dies at once */
 #define FIRST_PASSED_FD  3
 #define LIFTED_FD        16 /* out of the way of the numbers that they get */
 

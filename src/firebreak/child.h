@@ -29,7 +29,7 @@ int child_start(struct child *c, uint64_t now_ns, struct err *e);
 bool child_ended(struct child *c);
 /* SIGTERM, up to `limit_ns` of patience, SIGKILL. Returns when it is gone. */
 void child_stop(struct child *c, uint64_t limit_ns);
-/* Plans the restart: the wait doubles while it keeps dying and starts small again after it ran well for five seconds. */
+/* Plans the restart: the wait doubles while it keeps dying and starts small again after it ran well for a second. */
 void child_plan_restart(struct child *c, uint64_t now_ns);
 /* "exit status 1", "killed by signal 9 (Killed)" */
 void child_status_text(int status, char out[64]);

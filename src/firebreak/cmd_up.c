@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -29,20 +30,24 @@
 #include "firebreak/state_dir.h"
 #include "http/client.h"
 
-#define API_UID           65532u
-#define READY_LIMIT_NS    (20 * NS_PER_S)
-#define ASK_LIMIT_NS      (500 * NS_PER_MS)
-#define STOP_LIMIT_NS     (10 * NS_PER_S)
-#define STOP_ALL_LIMIT_NS (60 * NS_PER_S)
-#define POLL_MS           20
-#define LISTEN_BACKLOG    1024
-#define EXTRA_MAX         28u /* words of options that are handed on, and NULL */
+#define API_UID              65532u
+#define READY_LIMIT_NS       (20 * NS_PER_S)
+#define ASK_LIMIT_NS         (500 * NS_PER_MS)
+#define PREDECESSOR_LIMIT_NS (10 * NS_PER_S)
+#define STOP_LIMIT_NS        (10 * NS_PER_S)
+#define STOP_ALL_LIMIT_NS    (60 * NS_PER_S)
+#define STOP_ALL_TRIES       3
+#define POLL_MS              20
+#define LISTEN_BACKLOG       1024
+#define EXTRA_MAX            28u /* words of options that are handed on, and NULL */
 
 struct up {
     struct place place;
     uint64_t max_sandboxes, uid_base;
     const char *log_dir; /* or NULL: children's logs go to our stderr */
     bool keep;
+    bool
+        has_served; /* before that, sandboxes are those of an earlier `up`, and not ours to end */
     char host[128];
     unsigned port;
     char url[256];
@@ -131,6 +136,21 @@ static int open_listener(struct up *u, struct err *e)
                    v6 ? "]" : "", u->port);
     u->listen_fd = fd_steal(&fd);
     return 0;
+}
+
+/* An `up` that was killed leaves api.url behind, and its API answers what it has begun before it lets go of the address. */
+static int take_listen(struct up *u, struct err *e)
+{
+    char path[PLACE_PATH_MAX + 32];
+    uint64_t until_ns = clock_mono_ns() + PREDECESSOR_LIMIT_NS;
+    int rc = open_listener(u, e);
+
+    (void)snprintf(path, sizeof path, "%s/api.url", u->place.run);
+    while (rc == -EADDRINUSE && access(path, F_OK) == 0 && clock_mono_ns() < until_ns) {
+        (void)usleep(POLL_MS * 1000);
+        rc = open_listener(u, e);
+    }
+    return rc;
 }
 
 /* The key in a sealed file that has no name: the API reads it, and nobody finds it in an environment or command line. */
@@ -291,16 +311,22 @@ static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct 
         return rc;
     for (;;) {
         bool ended = child_ended(c);
-        if (!ended && answers(u))
+        if (c->pid != 0 && answers(u))
             return 0;
         wait_signal(u, POLL_MS);
         if (u->stop_signal)
             return err_say(e, EINTR, "stopped while %s was starting", c->name);
-        if (ended) {
+        if (ended && WIFSIGNALED(c->exit_status)) {
+            /* Somebody killed it: no fault of this machine, and no reason to give up. */
+            child_plan_restart(c, clock_mono_ns());
+        } else if (ended) {
             child_status_text(c->exit_status, status);
             return err_say(e, ECHILD, "%s did not start: %s; its log is %s%s", c->name, status,
                            u->log_dir ? "in " : "above", u->log_dir ? u->log_dir : "");
         }
+        if (c->restart_ns && clock_mono_ns() >= c->restart_ns &&
+            (rc = child_start(c, clock_mono_ns(), e)) < 0)
+            return rc;
         if (clock_mono_ns() - begun_ns > READY_LIMIT_NS)
             return err_say(e, ETIMEDOUT, "%s does not answer after %llu s", c->name,
                            (unsigned long long)(READY_LIMIT_NS / NS_PER_S));
@@ -333,14 +359,15 @@ static int wait_ms(const struct child *c, uint64_t now_ns)
     return c->restart_ns <= now_ns ? 0 : (int)((c->restart_ns - now_ns) / NS_PER_MS) + 1;
 }
 
+/* Tends first: one may have ended while the other was still starting, and nothing would tell of it again. */
 static void supervise(struct up *u)
 {
     while (!u->stop_signal) {
+        tend(&u->warden);
+        tend(&u->api);
         uint64_t now_ns = clock_mono_ns();
         int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
         wait_signal(u, a < b ? a : b);
-        tend(&u->warden);
-        tend(&u->api);
     }
 }
 
@@ -390,10 +417,34 @@ static void warn_if_no_template(const struct up *u)
             strcmp(u->place.state, "/var/lib/firebreak") == 0 ? "" : u->place.state);
 }
 
+/* Has the warden end them, also if it is killed at that. 0 and its status, or -errno if it could not be started. */
+static int end_sandboxes(struct up *u, int *status, struct err *e)
+{
+    struct child end = u->warden;
+    size_t n = 0;
+
+    while (u->warden_argv[n])
+        n++;
+    u->warden_argv[n] = arg("--stop-all");
+    end.name = "warden --stop-all";
+    for (int tries = 0; tries < STOP_ALL_TRIES; tries++) {
+        uint64_t now_ns = clock_mono_ns();
+        if (child_start(&end, now_ns, e) < 0)
+            return -e->code;
+        while (!child_ended(&end) && clock_mono_ns() < now_ns + STOP_ALL_LIMIT_NS)
+            wait_signal(u, POLL_MS);
+        child_stop(&end, STOP_LIMIT_NS);
+        *status = end.exit_status;
+        if (!WIFSIGNALED(*status) || clock_mono_ns() >= now_ns + STOP_ALL_LIMIT_NS)
+            break;
+    }
+    return 0;
+}
+
 /* Ends everything in order: no new requests, no new sandboxes, then the sandboxes. */
 static int stop(struct up *u)
 {
-    int status = CLI_OK;
+    int status = 0;
     char text[64];
     struct err e;
 
@@ -401,32 +452,22 @@ static int stop(struct up *u)
     state_dir_remove_url(&u->place);
     child_stop(&u->api, STOP_LIMIT_NS);
     child_stop(&u->warden, STOP_LIMIT_NS);
-    if (u->keep) {
+    if (u->keep || (!u->has_served && !u->stop_signal && state_dir_has_records(&u->place))) {
         say("firebreak: stopped; sandboxes go on until their time-outs, or until it is up "
             "again");
-        return status;
+        return CLI_OK;
     }
-    size_t n = 0;
-    while (u->warden_argv[n])
-        n++;
-    u->warden_argv[n] = arg("--stop-all");
-    struct child end = u->warden;
-    end.name = "warden --stop-all";
-    if (child_start(&end, clock_mono_ns(), &e) < 0)
+    if (end_sandboxes(u, &status, &e) < 0)
         return cli_fail(&e, "sandboxes may still run; 'firebreak up' takes them over again");
-    uint64_t until_ns = clock_mono_ns() + STOP_ALL_LIMIT_NS;
-    while (!child_ended(&end) && clock_mono_ns() < until_ns)
-        wait_signal(u, POLL_MS);
-    child_stop(&end, STOP_LIMIT_NS);
-    if (end.exit_status != 0) {
-        child_status_text(end.exit_status, text);
+    if (status != 0) {
+        child_status_text(status, text);
         say("firebreak: ending the sandboxes failed (%s); 'firebreak up' takes them over again",
             text);
         return CLI_FAILED;
     }
     state_dir_clean_run(&u->place);
     say("firebreak: stopped");
-    return status;
+    return CLI_OK;
 }
 
 static int prepare(struct up *u, struct err *e)
@@ -440,7 +481,7 @@ static int prepare(struct up *u, struct err *e)
         rc = u->lock_fd < 0 ? u->lock_fd : 0;
     }
     if (rc == 0)
-        rc = open_listener(u, e);
+        rc = take_listen(u, e);
     if (rc == 0)
         rc = state_dir_api_key(&u->place, u->key, e);
     if (rc == 0)
@@ -500,6 +541,7 @@ static int run_instance(struct up *u)
         print_environment(u);
         explicit_bzero(u->key, sizeof u->key);
         tell_systemd("READY=1");
+        u->has_served = true;
         supervise(u);
     }
     int status = rc == 0 || u->stop_signal ? CLI_OK : cli_fail(&e, hint(&e));

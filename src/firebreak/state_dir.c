@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "firebreak/state_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -203,6 +204,20 @@ void state_dir_remove_url(const struct place *p)
 
     (void)snprintf(path, sizeof path, "%s/api.url", p->run);
     (void)unlink(path); /* never written, if it did not get that far */
+}
+
+bool state_dir_has_records(const struct place *p)
+{
+    char path[PLACE_PATH_MAX + 32];
+    bool found = false;
+
+    (void)snprintf(path, sizeof path, "%s/sb", p->run);
+    DIR *d = opendir(path);
+    for (const struct dirent *f = d ? readdir(d) : NULL; f; f = readdir(d))
+        found |= str_ends(str_from(f->d_name), STR(".rec"));
+    if (d)
+        (void)closedir(d);
+    return found;
 }
 
 void state_dir_clean_run(const struct place *p)

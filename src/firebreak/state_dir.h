@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* firebreak/state_dir: the directories and files that `up` makes before anything runs, with owners and modes checked. */
 #pragma once
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -17,6 +18,8 @@ int state_dir_lock(const struct place *p, struct err *e);
 /* Writes RUN/api.url, by which the other commands find a running instance. */
 int state_dir_write_url(const struct place *p, const char *url, struct err *e);
 void state_dir_remove_url(const struct place *p);
+/* Does the warden have records of sandboxes in RUN/sb? */
+bool state_dir_has_records(const struct place *p);
 /* After everything has stopped: takes away what `up` and its children left in RUN, and RUN itself if it is empty then. */
 /* Removes the directories that state_dir_prepare makes, as far as they are empty: after a start that came to nothing. */
 void state_dir_forget_empty(const struct place *p);

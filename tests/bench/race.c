@@ -145,9 +145,11 @@ static bool api(const struct contender *c, struct client *k, uint64_t took[STAGE
     }
     if (k->fd < 0)
         k->fd = connect_to(k->port = port);
-    size_t w = (size_t)snprintf(start, sizeof start, "{\"process\":{\"cmd\":\"%s\",\"args\":[", c->word[2]);
+    size_t w = (size_t)snprintf(start, sizeof start, "{\"process\":{\"cmd\":\"%s\",\"args\":[",
+                                c->word[2]);
     for (size_t i = 3; i < c->n_words; i++)
-        w += (size_t)snprintf(start + w, sizeof start - w, "%s\"%s\"", i > 3 ? "," : "", c->word[i]);
+        w += (size_t)snprintf(start + w, sizeof start - w, "%s\"%s\"", i > 3 ? "," : "",
+                              c->word[i]);
     w += (size_t)snprintf(start + w, sizeof start - w, "]},\"stdin\":false}");
 
     uint64_t began = now_us();
@@ -156,7 +158,8 @@ static bool api(const struct contender *c, struct client *k, uint64_t took[STAGE
                      "%s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                      key, sizeof create - 1, create);
     if (ask(k->fd, k->request, (size_t)n, k->answer, sizeof k->answer) != 201 ||
-        !field(k->answer, "sandboxID", id, sizeof id) || !field(k->answer, "envdAccessToken", token, sizeof token))
+        !field(k->answer, "sandboxID", id, sizeof id) ||
+        !field(k->answer, "envdAccessToken", token, sizeof token))
         return false;
     took[CREATED] = now_us() - began;
     n = snprintf(k->request, sizeof k->request,
@@ -175,7 +178,8 @@ static bool api(const struct contender *c, struct client *k, uint64_t took[STAGE
         return false;
     took[RESULT] = now_us() - began;
     n = snprintf(k->request, sizeof k->request,
-                 "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n", id, key);
+                 "DELETE /sandboxes/%s HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n",
+                 id, key);
     if (ask(k->fd, k->request, (size_t)n, k->answer, sizeof k->answer) != 204)
         return false;
     took[GONE] = now_us() - began;
@@ -257,8 +261,9 @@ static void latency(size_t n, bool paced)
         struct contender *c = &contender[w];
         for (int s = c->is_api ? CREATED : GONE; s < STAGES && c->n > 0; s++) {
             qsort(c->took[s], c->n, sizeof(uint64_t), compare);
-            printf("latency\t%s\t%s\t%s\t%zu\t%lu\t%lu\t%lu\n", c->name, mode, stage_name[s], c->n,
-                   percent(c->took[s], c->n, 50), percent(c->took[s], c->n, 99), c->took[s][0]);
+            printf("latency\t%s\t%s\t%s\t%zu\t%lu\t%lu\t%lu\n", c->name, mode, stage_name[s],
+                   c->n, percent(c->took[s], c->n, 50), percent(c->took[s], c->n, 99),
+                   c->took[s][0]);
         }
         if (c->n == 0)
             printf("failed\t%s\t%s\n", c->name, mode);
@@ -315,8 +320,9 @@ static void load(size_t clients, size_t rounds)
         struct contender *c = &contender[w];
         size_t n = atomic_load(&c->n_load), kept = n < SAMPLES_MAX ? n : SAMPLES_MAX;
         qsort(c->took[GONE], kept, sizeof(uint64_t), compare);
-        printf("load\t%s\t%zu\t%zu\t%zu\t%.1f\t%lu\t%lu\n", c->name, clients, n, atomic_load(&c->n_failed),
-               (double)n * 1e6 / (double)spent[w], kept ? percent(c->took[GONE], kept, 50) : 0,
+        printf("load\t%s\t%zu\t%zu\t%zu\t%.1f\t%lu\t%lu\n", c->name, clients, n,
+               atomic_load(&c->n_failed), (double)n * 1e6 / (double)spent[w],
+               kept ? percent(c->took[GONE], kept, 50) : 0,
                kept ? percent(c->took[GONE], kept, 99) : 0);
     }
 }

@@ -57,7 +57,7 @@ static int place_fds(const struct app *a, struct heritage *h, int *exec_fd)
     return 0;
 }
 
-static _Noreturn void run_monitor(const struct app *a, struct heritage *h)
+static _Noreturn void run_monitor(const struct app *a, struct heritage *h, int wardens_end)
 {
     static char name[] = "jailmon";
     char *const argv[] = { name, NULL };
@@ -68,6 +68,9 @@ static _Noreturn void run_monitor(const struct app *a, struct heritage *h)
     int exec_fd = -1;
     char go;
 
+    /* With our copy of its end open we would never learn that the warden has died, and would hold
+     * its lock and its clients' connections for ever. */
+    (void)close(wardens_end);
     /* The parent writes our id maps, makes the mount that depends on them, and sends it with
      * one byte. */
     int got[2];
@@ -198,7 +201,7 @@ static int clone_monitor(struct app *a, struct slot *s, enum sandbox_step *step)
     cgroup_open_files(&a->cgroup, s->rec.id.text, &h.fd[JAILMON_FD_CGROUP]);
     pid_t pid = task_clone(CLONE_NEWUSER | CLONE_NEWNS, &s->monitor_pidfd, box);
     if (pid == 0)
-        run_monitor(a, &h);
+        run_monitor(a, &h, s->ctl_fd);
     close_cgroup_files(&h);
     if (pid < 0)
         return pid;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -25,7 +26,8 @@ static volatile sig_atomic_t stop; /* set by the handler only */
 
 struct task {
     pid_t tid, tgid;
-    bool fails; /* the call that it is in is the one to fail */
+    bool fails;             /* the call that it is in is the one to fail */
+    unsigned long long rdi; /* as it was */
 };
 
 struct run {
@@ -68,7 +70,7 @@ static struct task *find(struct run *r, pid_t tid)
     if (r->n == TASKS_MAX)
         return NULL;
     (void)snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-    r->task[r->n] = (struct task){ tid, (pid_t)number_in(path, "Tgid:"), false };
+    r->task[r->n] = (struct task){ tid, (pid_t)number_in(path, "Tgid:"), false, 0 };
     return &r->task[r->n++];
 }
 
@@ -109,7 +111,10 @@ static void on_entry(struct run *r, struct task *t, long number)
     if (r->what == 'k') {
         (void)kill(t->tgid, SIGKILL);
     } else if (r->what == 'f' && ptrace(PTRACE_GETREGS, t->tid, 0, &regs) == 0) {
-        regs.orig_rax = (unsigned long long)-1;
+        /* A call that every filter allows, and that does nothing: close(-1). */
+        t->rdi = regs.rdi;
+        regs.orig_rax = SYS_close;
+        regs.rdi = (unsigned long long)-1;
         t->fails = ptrace(PTRACE_SETREGS, t->tid, 0, &regs) == 0;
     }
     (void)printf("hit %ld %s", number, name);
@@ -124,6 +129,7 @@ static void on_exit_of_call(struct run *r, struct task *t)
         return;
     t->fails = false;
     regs.rax = (unsigned long long)-r->error;
+    regs.rdi = t->rdi;
     (void)ptrace(PTRACE_SETREGS, t->tid, 0, &regs);
 }
 
@@ -182,7 +188,7 @@ static int seize(struct run *r)
 
 int main(int argc, char **argv)
 {
-    static struct run r; /* too large for the stack */
+    static struct run r;                               /* too large for the stack */
     struct sigaction term = { .sa_handler = on_term }; /* without SA_RESTART: waitpid ends */
 
     if (argc != 6) {

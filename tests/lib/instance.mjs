@@ -100,7 +100,7 @@ export class Instance {
     if (this.isUp) throw new Error('firebreak up runs already')
     const out = openSync(this.log, 'a')
     const child = spawn(
-      program('firebreak'),
+      this.program ?? program('firebreak'), // another build of it, for upgrades
       ['up', '--instance', this.name, '--state', this.state, '--run', this.run, '--listen', `127.0.0.1:${this.port}`,
         '--uid-base', String(this.uidBase), ...(this.slots > SLOTS ? ['--max-sandboxes', String(this.slots)] : []), ...this.args],
       { stdio: ['ignore', out, out], detached: true, env: { PATH: process.env.PATH, HOME: '/root', ...this.extraEnv } },

@@ -140,7 +140,8 @@ static int place_in(int tree, int mount_fd, const char *name)
     return at < 0 ? at : mnt_attach(mount_fd, at);
 }
 
-/* The writable layer: a tmpfs with a size and an inode cap, charged to the sandbox's memory.
+/* The writable layer: a tmpfs with a size and an inode cap, charged to the sandbox's memory, or
+ * a file system on disk with such caps.
  * Its O_PATH descriptor goes to the monitor, which can statfs it and nothing else. */
 static int stage(const struct jail_init *in, struct world *w)
 {
@@ -149,21 +150,28 @@ static int stage(const struct jail_init *in, struct world *w)
     w->null = open("/dev/null", O_PATH | O_CLOEXEC);
     if (at < 0 || w->null < 0)
         return -errno;
-    w->stage = make_tmpfs("firebreak", in->root_ready ? 65536 : in->disk_bytes,
-                          in->root_ready ? 16 : in->disk_inodes, "0755", PLAIN);
+    bool elsewhere = in->root_ready || in->disk_fd >= 0;
+    w->stage = make_tmpfs("firebreak", elsewhere ? 65536 : in->disk_bytes,
+                          elsewhere ? 16 : in->disk_inodes, "0755", PLAIN);
     if (w->stage < 0)
         return w->stage;
     int rc = mnt_attach(w->stage, at);
     if (rc < 0)
         return rc;
-    const int dirs[] = { make_dir(w->stage, "lower", 0755), make_dir(w->stage, "upper", 0755),
-                         make_dir(w->stage, "work", 0755), make_dir(w->stage, "root", 0755) };
-    return first_error(dirs, ARRAY_LEN(dirs));
+    const int dirs[] = { make_dir(w->stage, "lower", 0755), make_dir(w->stage, "layer", 0755),
+                         make_dir(w->stage, "root", 0755) };
+    if ((rc = first_error(dirs, ARRAY_LEN(dirs))) < 0)
+        return rc;
+    if (in->disk_fd >= 0)
+        return place_in(w->stage, in->disk_fd, "layer");
+    const int layer[] = { make_dir(w->stage, "layer/upper", 0755),
+                          make_dir(w->stage, "layer/work", 0755) };
+    return first_error(layer, ARRAY_LEN(layer));
 }
 
 static int report_layer(const struct jail_init *in, const struct world *w)
 {
-    AUTO_CLOSE int layer = openat(w->stage, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_CLOSE int layer = openat(w->stage, "layer/upper", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return layer < 0 ? -errno : report_fd(in->report_fd, JAIL_SENDS_LAYER, layer);
 }
 
@@ -171,8 +179,8 @@ static int mount_root(const struct jail_init *in, struct world *w)
 {
     static const struct mnt_option options[] = { { "source", "firebreak" },
                                                  { "lowerdir", STAGE "/lower" },
-                                                 { "upperdir", STAGE "/upper" },
-                                                 { "workdir", STAGE "/work" },
+                                                 { "upperdir", STAGE "/layer/upper" },
+                                                 { "workdir", STAGE "/layer/work" },
                                                  { "userxattr", NULL } };
 
     w->root =

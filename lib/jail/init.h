@@ -18,6 +18,8 @@ struct jail_init {
     int lower_fd; /* detached, id-mapped, read-only mount of the template image; taken */
     int agent_fd; /* detached read-only mount of the envd program: put over /usr/bin/sudo, and
                      executed; taken */
+    int disk_fd;  /* detached id-mapped mount with the directories upper and work, or -1: then
+                    the writable layer is made in memory; taken */
     int agent_socket_fd; /* listening TCP socket that becomes fd 3 of envd */
     int report_fd;       /* SEQPACKET to the monitor; may be renumbered */
     bool root_ready;     /* lower_fd is the whole root already: no overlay is to be made */

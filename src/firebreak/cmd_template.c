@@ -148,7 +148,7 @@ static int list_run(int argc, char **argv)
 }
 
 /* The script checks its own arguments; here they are only handed on, with the state directory made explicit. */
-static int build_run(int argc, char **argv)
+static int script_run(const char *name, int argc, char **argv)
 {
     char script[PROGRAM_PATH_MAX];
     char *args[BUILD_ARGS_MAX] = { script };
@@ -173,7 +173,7 @@ static int build_run(int argc, char **argv)
     args[n++] = (char[]){ "--state" };
     args[n++] = place.state;
     args[n] = NULL;
-    if (program_find("build-base-template.sh", script, &e) < 0)
+    if (program_find(name, script, &e) < 0)
         return cli_fail(&e, "build it with 'make', or install the package");
     (void)execv(script, args);
     (void)err_set(&e, errno, "execute '%s'", script);
@@ -185,28 +185,36 @@ static int template_run(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "ls") == 0)
         return list_run(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "build") == 0)
-        return build_run(argc - 1, argv + 1);
+        return script_run("build-base-template.sh", argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "disk") == 0)
+        return script_run("make-disk-layer.sh", argc - 1, argv + 1);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         cli_print_help(&cmd_template, stdout);
         return cli_finish_stdout(CLI_OK);
     }
     if (argc > 1)
         return cli_usage_error(&cmd_template, "unknown command '%s'", argv[1]);
-    return cli_usage_error(&cmd_template, "say what to do: ls or build");
+    return cli_usage_error(&cmd_template, "say what to do: ls, build or disk");
 }
 
 const struct cli_command cmd_template = {
     .name = "template",
     .summary = "List templates, or build one from Debian packages",
-    .usage = "ls | build [--name NAME] [--package PACKAGE]... [--mirror URL] [--suite "
-             "CODENAME] [--force]",
-    .help = "  ls                what there is: of the API at E2B_API_URL if that is set, else "
-            "of STATE/templates\n"
-            "  build             as root; a build whose inputs did not change is skipped, "
-            "unless --force\n"
-            "    --name NAME     its name (default: base)\n"
-            "    --package P     a Debian package besides the usual ones (repeat it for more)\n"
-            "    --mirror URL    take packages from there instead of the host's apt sources\n"
-            "    --suite NAME    the release to install (default: the host's)\n" PLACE_HELP,
+    .usage =
+        "ls | disk MIB | build [--name NAME] [--package PACKAGE]... [--mirror URL] [--suite "
+        "CODENAME] [--force]",
+    .help =
+        "  ls                what there is: of the API at E2B_API_URL if that is set, else "
+        "of STATE/templates\n"
+        "  disk MIB          as root, once: makes what writable layers of that size on disk "
+        "begin as\n"
+        "                    (templates with \"writableLayer\":\"disk\" and "
+        "\"diskSizeMB\":MIB)\n"
+        "  build             as root; a build whose inputs did not change is skipped, "
+        "unless --force\n"
+        "    --name NAME     its name (default: base)\n"
+        "    --package P     a Debian package besides the usual ones (repeat it for more)\n"
+        "    --mirror URL    take packages from there instead of the host's apt sources\n"
+        "    --suite NAME    the release to install (default: the host's)\n" PLACE_HELP,
     .run = template_run,
 };

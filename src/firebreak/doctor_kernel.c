@@ -229,7 +229,11 @@ static void check_landlock(struct doctor *d)
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_QUERY_VERSION);
 
     if (abi > 0)
-        doctor_add(d, CHECK_PASS, "landlock", NULL, "ABI %ld", abi);
+        doctor_add(d, CHECK_PASS, "landlock", NULL, "ABI %ld%s", abi,
+                   abi < 2   ? ": monitors and the API only; sandboxes need 2"
+                   : abi < 5 ? ": without device ioctls (5) and scopes (6)"
+                   : abi < 6 ? ": without scopes of signals and abstract sockets (6)"
+                             : "");
     else
         doctor_add(d, CHECK_WARN, "landlock", "boot with lsm=landlock,... for one more layer",
                    "not available: %s", strerror(errno));

@@ -109,6 +109,7 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
         .disk_inodes = s->start.limits.disk_inodes,
         .pids = s->start.limits.pids,
         .profile = (enum jail_profile)s->start.policy.profile,
+        .disk_fd = s->start.policy.flags & SANDBOX_DISK_FILE ? JAILMON_FD_LAYER : -1,
         .user_namespaces = (s->start.policy.flags & SANDBOX_USER_NAMESPACES) != 0,
     };
     struct jail_report failed = { .kind = JAIL_FAILED };
@@ -231,6 +232,10 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     (void)close(report[1]); /* init has its copy */
     (void)close(go[0]);
     (void)close(agent_socket);
+    (void)close(JAILMON_FD_LOWER);
+    (void)close(JAILMON_FD_AGENT);
+    if (s->layer_fd != JAILMON_FD_LAYER)
+        (void)close(JAILMON_FD_LAYER);
     forked();
     *step = STEP_INIT_ID_MAP;
     if ((rc = write_map(pid, "uid_map")) < 0 || (rc = write_map(pid, "gid_map")) < 0)

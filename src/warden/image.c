@@ -80,12 +80,14 @@ static int open_image(struct app *a, const struct image_digest *d)
     return fd_steal(&fd);
 }
 
-/* erofs from a block device, for kernels before 6.12. The device frees itself with the last
- * mount. */
-static int open_loop(int image_fd, char source[32])
+/* For erofs from a block device on kernels before 6.12, and for disk.c. The device frees itself
+ * with the last mount. */
+int loop_open(int file_fd, bool writable, char source[32])
 {
-    struct loop_config config = { .fd = (uint32_t)image_fd,
-                                  .info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR };
+    struct loop_config config = {
+        .fd = (uint32_t)file_fd,
+        .info.lo_flags = LO_FLAGS_AUTOCLEAR | (writable ? 0u : (uint32_t)LO_FLAGS_READ_ONLY)
+    };
     AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 
     if (control < 0)
@@ -95,7 +97,7 @@ static int open_loop(int image_fd, char source[32])
         if (n < 0)
             return -errno;
         (void)snprintf(source, 32, "/dev/loop%d", n);
-        AUTO_CLOSE int fd = open(source, O_RDONLY | O_CLOEXEC);
+        AUTO_CLOSE int fd = open(source, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
         if (fd >= 0 && ioctl(fd, LOOP_CONFIGURE, &config) == 0)
             return fd_steal(&fd); /* held until it is mounted */
         if (errno != EBUSY)
@@ -127,7 +129,7 @@ static int mount_image(int image_fd)
     int m = try_mount(source);
     if (m != -ENOTBLK)
         return m;
-    AUTO_CLOSE int loop = open_loop(image_fd, source);
+    AUTO_CLOSE int loop = loop_open(image_fd, false, source);
     return loop < 0 ? loop : try_mount(source);
 }
 

@@ -210,6 +210,7 @@ static int open_everything(struct app *a, struct err *e)
         return err_set(e, errno, "open /dev/null");
     if (open_dir(a->opt.run_dir, "sb", 0700, &a->sb_fd, e) < 0 || take_lock(a, e) < 0 ||
         open_dir(a->opt.state_dir, "templates", 0755, &a->templates_fd, e) < 0 ||
+        open_dir(a->opt.state_dir, "layers", 0755, &a->layers_fd, e) < 0 ||
         images_prepare(a, e) < 0)
         return -e->code;
     a->makes_layers = layer_needed();

@@ -130,6 +130,11 @@ static int write_maps(const struct app *a, const struct slot *s)
     return 0;
 }
 
+static bool on_disk(const struct slot *s)
+{
+    return (s->rec.policy.flags & SANDBOX_DISK_FILE) != 0;
+}
+
 /* The user namespace is that of the child we have just cloned, which has not executed anything
  * yet. */
 static int send_lower(struct app *a, const struct slot *s, enum sandbox_step *step)
@@ -145,6 +150,12 @@ static int send_lower(struct app *a, const struct slot *s, enum sandbox_step *st
         *step = lower == -ENOENT ? STEP_IMAGE : STEP_IDMAP_MOUNT;
         return lower;
     }
+    if (on_disk(s)) {
+        *step = STEP_DISK_LAYER;
+        AUTO_CLOSE int disk = disk_make(a, s, userns);
+        const int parts[] = { lower, disk };
+        return disk < 0 ? disk : ipc_send(s->ctl_fd, "g", 1, parts, ARRAY_LEN(parts));
+    }
     if (!a->makes_layers)
         return ipc_send(s->ctl_fd, "g", 1, &lower, 1);
     AUTO_CLOSE int layer = -1;
@@ -158,7 +169,7 @@ static int send_start(const struct app *a, const struct slot *s)
 {
     const struct jailmon_start start = {
         .version = WARDEN_VERSION,
-        .root_ready = a->makes_layers,
+        .root_ready = a->makes_layers && !on_disk(s), /* ext4 has user xattrs anywhere */
         .freezer_v1 = a->cgroup.v2_fd < 0,
         .id = s->rec.id,
         .limits = s->rec.limits,

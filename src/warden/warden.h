@@ -91,6 +91,7 @@ struct app {
     int epoll_fd, listen_fd, signal_fd;
     int sb_fd;        /* RUN/sb */
     int templates_fd; /* STATE/templates */
+    int layers_fd;    /* STATE/layers */
     int images_fd;    /* RUN/mnt in our own mount namespace */
     int jailmon_fd;   /* the program to execute */
     int agent_fd;     /* envd */
@@ -139,6 +140,13 @@ int agent_clone(struct app *a);               /* detached read-only mount of env
 int claim_uids(struct app *a, struct err *e);
 int claim_check_processes(const struct app *a, struct err *e); /* after table_adopt */
 void claim_drop(struct app *a);                                /* at an orderly end */
+
+/* A loop device of that file, which must stay open until it is mounted; its path in source. */
+int loop_open(int file_fd, bool writable, char source[32]);
+
+/* disk.c */
+int disk_make(struct app *a, const struct slot *s,
+              int userns_fd); /* detached id-mapped mount with upper and work, or -errno */
 
 /* layer.c */
 bool layer_needed(void); /* tmpfs has no user xattrs here */

@@ -65,7 +65,7 @@ vm: ## C="command": runs it on a copy of this tree in a throw-away machine with 
 
 vm: export VM_COMMAND = $(value C)
 
-vm-test: build ## tests on Debian's own kernel (cgroup v2, older Landlock); FULL=1 runs every probe
+vm-test: build ## tests on Debian's own kernel (cgroup v2, older Landlock); FULL=1 runs more attacks
 	@tools/install-deps.sh vm
 	@BUILD=$(BUILD) tools/vm-test.sh $(if $(FULL),full,short)
 

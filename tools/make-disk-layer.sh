@@ -15,11 +15,14 @@ while [ $# -gt 0 ]; do
     *) size=$1 && shift ;;
     esac
 done
-[[ $size =~ ^[1-9][0-9]{1,4}$ ]] && [ "$size" -ge 16 ] && [ "$size" -le 65536 ] || fail 2 'template disk takes the size in MiB, 16 to 65536'
+if ! [[ $size =~ ^[1-9][0-9]{1,4}$ ]] || [ "$size" -lt 16 ] || [ "$size" -gt 65536 ]; then
+    fail 2 'template disk takes the size in MiB, 16 to 65536'
+fi
 [ -n "$state" ] || fail 2 '--state is missing'
 [ "$(id -u)" -eq 0 ] || fail 1 'template disk needs root'
 command -v mkfs.ext4 >/dev/null || fail 1 'mkfs.ext4 is missing: apt-get install e2fsprogs'
-mkdir -p -m 0755 "$state/layers"
+umask 022
+mkdir -p "$state/layers"
 new=$(mktemp "$state/layers/.new.XXXXXX")
 trap 'rm -f "$new"' EXIT
 # No journal: nothing of a sandbox outlives a crash of the host. No lost+found to tidy up: 4 KiB for each file, as in memory.

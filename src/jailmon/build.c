@@ -148,10 +148,14 @@ static int next_report(int report_fd, struct jail_report *report, int *fd)
     return ipc_recv(report_fd, report, sizeof *report, fd, 1, NULL);
 }
 
-/* Each thing is sent once, and the tenant does not run yet. */
-static int take_report(struct sandbox *s, const struct jail_report *report, int *fd)
+/* Each thing is sent once, and the tenant does not run yet. On failure *step is what init says. */
+static int take_report(struct sandbox *s, const struct jail_report *report, int *fd,
+                       enum sandbox_step *step)
 {
     switch (report->kind) {
+    case JAIL_FAILED:
+        *step = report->step < STEP_MAX ? (enum sandbox_step)report->step : STEP_NONE;
+        return report->error > 0 ? -report->error : -EPROTO;
     case JAIL_SENDS_LAYER:
         if (s->layer_fd >= 0 || *fd < 0)
             return -EPROTO;
@@ -185,11 +189,7 @@ static int read_reports(struct sandbox *s, enum sandbox_step *step)
             return s->layer_fd >= 0 && s->listener_fd >= 0 ? 0 : -EPIPE;
         if (rc < 0)
             return rc;
-        if (report.kind == JAIL_FAILED) {
-            *step = report.step < STEP_MAX ? (enum sandbox_step)report.step : STEP_NONE;
-            return report.error > 0 ? -report.error : -EPROTO;
-        }
-        if ((rc = take_report(s, &report, &fd)) < 0)
+        if ((rc = take_report(s, &report, &fd, step)) < 0)
             return rc;
     }
 }

@@ -23,8 +23,8 @@ claim('odd sizes, raw bytes and a stopped terminal hold nobody else up', { timeo
   // A second terminal, and the agent, are not behind the first.
   let other = ''
   const second = await s.pty.create({ cols: 80, rows: 24, onData: (d) => { other += Buffer.from(d).toString('latin1') } })
-  await s.pty.sendInput(second.pid, new TextEncoder().encode('echo sec""ond\n'))
-  await until('the second terminal to answer', 10_000, () => other.includes('second'))
+  await s.pty.sendInput(second.pid, new TextEncoder().encode('echo x$((6 * 7))y\n'))
+  await until('the second terminal to answer', 10_000, () => other.includes('x42y'))
   assert.equal((await s.commands.run('echo works')).stdout, 'works\n')
   assert.equal(await s.pty.kill(pty.pid), true)
 })

@@ -60,7 +60,7 @@ before(async () => {
   writeFileSync(file, 'of the host')
   Object.assign(facts, { listener_port: listener.address().port, canary_backwards: [...name].reverse().join(''), canary_pid: canary.pid, host_file: file,
     host_addresses: [...new Set(addresses)].join(' '), abstract_name: `firebreak-abstract-${process.pid}`, run_dir: process.env.FIREBREAK_T_RUN })
-  ;[sandbox, neighbour] = await Promise.all([Sandbox.create({ timeoutMs: 600_000 }), Sandbox.create({ timeoutMs: 600_000 }), compileAll()])
+  ;[sandbox, neighbour] = await Promise.all([Sandbox.create({ timeoutMs: 1_800_000 }), Sandbox.create({ timeoutMs: 1_800_000 }), compileAll()])
   await upload(sandbox, probes.filter((p) => !p.broken && !p.apart))
   await sandbox.commands.run('chmod 755 /tmp/probes/*; mkdir -m 777 /tmp/work', { user: 'root' })
 })
@@ -87,7 +87,7 @@ function control(p) {
   const work = join(dir, `work-${p.name}`)
   mkdirSync(work)
   if (p.setup) spawnSync('sh', ['-c', fill(p.setup, { probe: join(dir, p.name) })])
-  const r = spawnSync('sh', ['-c', `${p.outside} ${join(dir, p.name)} ${fill(p.argsOutside)}; echo rc=$?`], { cwd: work, encoding: 'utf8', timeout: 50000 })
+  const r = spawnSync('sh', ['-c', `${p.outside} ${join(dir, p.name)} ${fill(p.argsOutside)}; echo rc=$?`], { cwd: work, encoding: 'utf8', timeout: 150000 })
   rmSync(work, { recursive: true, force: true })
   const got = read(r.stdout)
   assert.ok(got.reached, `control: outside it did not even get to the attack: ${got.text} ${r.stderr}`)
@@ -114,7 +114,7 @@ async function whileServed(promise) {
 async function attack(p, inside, expected) {
   if (p.setup) await inside.commands.run(fill(p.setup, { probe: `/tmp/probes/${p.name}` }), { user: 'root' })
   // Where memory ends, the kernel may take the shell that waits for the probe as well: its end by a signal is the probe's.
-  const r = await inside.commands.run(`cd /tmp/work && /tmp/probes/${p.name} ${fill(p.argsInside)}; echo rc=$?`, { user: p.as, timeoutMs: 50000 }).catch((e) => {
+  const r = await inside.commands.run(`cd /tmp/work && /tmp/probes/${p.name} ${fill(p.argsInside)}; echo rc=$?`, { user: p.as, timeoutMs: 150000 }).catch((e) => {
     if (e instanceof e2b.CommandExitError && /signal: killed/.test(e.error)) return { stdout: `${e.stdout}rc=137\n`, stderr: e.stderr }
     throw e
   })
@@ -126,14 +126,14 @@ async function attack(p, inside, expected) {
 const works = async (who, s) => assert.equal((await s.commands.run('echo works', { timeoutMs: 10000 })).stdout, 'works\n', `${who} does not work any more`)
 
 for (const p of probes)
-  claim(p.name.replaceAll('_', ' '), { timeout: 120000 }, async () => {
+  claim(p.name.replaceAll('_', ' '), { timeout: 400000 }, async () => {
     assert.ok(!p.broken, p.broken)
     assert.ok(p.inside, 'the probe does not say what to expect')
     const expected = control(p)
     let inside = sandbox
     try {
       if (p.apart) {
-        inside = await Sandbox.create({ timeoutMs: 120_000 })
+        inside = await Sandbox.create({ timeoutMs: 400_000 })
         await upload(inside, [p])
         await inside.commands.run('chmod 755 /tmp/probes/*; mkdir -m 777 /tmp/work', { user: 'root' })
       }

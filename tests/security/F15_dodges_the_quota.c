@@ -4,8 +4,8 @@
 // args inside: 100000
 // outside: unshare --mount sh -c 'mkdir -p many && mount -t tmpfs -o size=4g none many && cd many && exec "$@"' sh
 // control: nameless got through, hole got through, reserved got through, attributes .*, links got through
-// inside: nameless ENOSPC 1[45]\d\d MiB, hole ENOSPC 1[45]\d\d MiB, reserved ENOSPC \d+ MiB, attributes ENOSPC \d+ MiB, links (EMLINK|ENOSPC) \d+ MiB
-// where: apart
+// inside: nameless ENOSPC 1[12]\d MiB, hole ENOSPC 1[12]\d MiB, reserved ENOSPC \d+ MiB, attributes ENOSPC \d+ MiB, links (EMLINK|ENOSPC) \d+ MiB
+// where: apart, small
 #include "probe.h"
 #include <fcntl.h>
 #include <signal.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attack: use up my memory so that it looks like a mistake of the program, or of the service, and of somebody else's.
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { api, claim, Sandbox } from '../lib/sdk.mjs'
 import { isAlive, monitorPid } from '../lib/host.mjs'
 import { withVictim } from '../lib/victim.mjs'
@@ -10,7 +11,10 @@ const kills = async (s) => (await api('GET', `/sandboxes/${s.sandboxId}`)).json.
 const available = () => Number(/MemAvailable:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))[1])
 
 claim('the kernel ends a process of the sandbox, the API counts it, and the host keeps its memory', { timeout: 120_000 }, async (t) => {
-  const s = await Sandbox.create({ timeoutMs: 120_000 })
+  const store = join(process.env.FIREBREAK_T_STATE, 'templates')
+  writeFileSync(join(store, 'forgetful.json'), JSON.stringify({ ...JSON.parse(readFileSync(join(store, 'base.json'), 'utf8')), name: 'forgetful', aliases: [], memoryMB: 512 }), { mode: 0o644 })
+  t.after(() => rmSync(join(store, 'forgetful.json')))
+  const s = await Sandbox.create('forgetful', { timeoutMs: 120_000 })
   t.after(() => s.kill().catch(() => {}))
   const monitor = monitorPid(s.sandboxId)
   assert.equal(await kills(s), 0, 'the control: none yet')

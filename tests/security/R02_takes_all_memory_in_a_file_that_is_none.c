@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // attack: the same in a memfd, which is in no file system and in no process
-// args outside: 2304
+// args outside: 640
 // args inside: 200000
 // inside: killed SIGKILL
-// where: apart
+// where: apart, small
 #include "probe.h"
 #include <sys/mman.h>
 

@@ -4,7 +4,7 @@
 // args inside: 100000
 // control: segments got through, tmpfs got through, tables got through, pipes got through, sockets got through, locked .*
 // inside: segments killed, tmpfs ENOSPC, tables killed, pipes (killed|EMFILE), sockets (killed|EMFILE), locked (ENOMEM|EPERM)
-// where: apart
+// where: apart, small
 #include "probe.h"
 #include <fcntl.h>
 #include <signal.h>

@@ -17,12 +17,12 @@ function describe(file) {
   const line = (key) => new RegExp(`^// ${key}:[ ]*(.*)$`, 'm').exec(text)?.[1].trim()
   return {
     name: basename(file, '.c'), outside: line('outside') ?? '', control: line('control') ?? 'got through', inside: line('inside'), orOutside: line('or outside'), thenInside: line('then inside'), as: line('as') ?? 'root',
-    argsOutside: line('args outside') ?? '', argsInside: line('args inside') ?? '', setup: line('setup'), apart: line('where') === 'apart',
+    argsOutside: line('args outside') ?? '', argsInside: line('args inside') ?? '', setup: line('setup'), apart: /^apart/.test(line('where') ?? ''), small: /small/.test(line('where') ?? ''),
   }
 }
 const probes = readdirSync(here).filter((f) => f.endsWith('.c') && f.includes(only)).sort().map(describe)
 
-let dir, sandbox, neighbour, listener, abstract, canary
+let dir, sandbox, neighbour, listener, abstract, canary, small
 const facts = {}
 const fill = (text, more = {}) => text.replace(/\{(\w+)\}/g, (_, k) => ({ ...facts, ...more })[k] ?? assert.fail(`no value for {${k}}`))
 
@@ -61,6 +61,10 @@ before(async () => {
   Object.assign(facts, { listener_port: listener.address().port, canary_backwards: [...name].reverse().join(''), canary_pid: canary.pid, host_file: file,
     host_addresses: [...new Set(addresses)].join(' '), abstract_name: `firebreak-abstract-${process.pid}`, run_dir: process.env.FIREBREAK_T_RUN })
   ;[sandbox, neighbour] = await Promise.all([Sandbox.create({ timeoutMs: 1_800_000 }), Sandbox.create({ timeoutMs: 1_800_000 }), compileAll()])
+  // The base template with a quarter of its memory and a twelfth of its disk: full sooner.
+  const store = join(process.env.FIREBREAK_T_STATE, 'templates')
+  small = join(store, 'small.json')
+  writeFileSync(small, JSON.stringify({ ...JSON.parse(readFileSync(join(store, 'base.json'), 'utf8')), name: 'small', aliases: [], memoryMB: 512, diskSizeMB: 128 }), { mode: 0o644 })
   await upload(sandbox, probes.filter((p) => !p.broken && !p.apart))
   await sandbox.commands.run('chmod 755 /tmp/probes/*; mkdir -m 777 /tmp/work', { user: 'root' })
 })
@@ -69,6 +73,7 @@ after(async () => {
   listener?.close()
   abstract?.close()
   await Promise.all([sandbox?.kill(), neighbour?.kill()])
+  if (small) rmSync(small, { force: true })
   if (dir) rmSync(dir, { recursive: true, force: true })
 })
 
@@ -133,7 +138,7 @@ for (const p of probes)
     let inside = sandbox
     try {
       if (p.apart) {
-        inside = await Sandbox.create({ timeoutMs: 400_000 })
+        inside = await Sandbox.create(p.small ? 'small' : 'base', { timeoutMs: 400_000 })
         await upload(inside, [p])
         await inside.commands.run('chmod 755 /tmp/probes/*; mkdir -m 777 /tmp/work', { user: 'root' })
       }

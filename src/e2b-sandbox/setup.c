@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 
-#define FILES_WANTED 65536u
-#define FILES_NEEDED 1024u
-#define BACKLOG      1024
+#define FILES_WANTED         65536u
+#define FILES_NEEDED         1024u
+#define BACKLOG              1024
+#define PREDECESSOR_LIMIT_NS (10 * NS_PER_S)
+#define LOCK_NAP_US          20000
 
 int setup_limits(struct err *e)
 {
@@ -123,11 +126,16 @@ int setup_lock(const struct config *c, int *lock_fd, struct err *e)
     AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_set(e, errno, "open '%s'", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return err_say(e, EBUSY,
-                       "another instance keeps its sandboxes in '%s': give each instance a "
-                       "--state of its own",
-                       c->state_dir);
+    /* One that is just ending still answers what it has begun. */
+    uint64_t until_ns = clock_mono_ns() + PREDECESSOR_LIMIT_NS;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK || clock_mono_ns() >= until_ns)
+            return err_say(e, EBUSY,
+                           "another instance keeps its sandboxes in '%s': give each instance a "
+                           "--state of its own",
+                           c->state_dir);
+        (void)usleep(LOCK_NAP_US);
+    }
     *lock_fd = fd_steal(&fd);
     return 0;
 }

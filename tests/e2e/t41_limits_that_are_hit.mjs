@@ -83,7 +83,7 @@ for n in ("RLIMIT_CORE", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING
 c = ctypes.CDLL(None, use_errno=True)
 m = mmap.mmap(-1, 128 << 20)
 print(c.mlock(ctypes.addressof(ctypes.c_char.from_buffer(m)), ctypes.c_size_t(128 << 20)), errno.errorcode[ctypes.get_errno()])`))
-  assert.equal(r.stdout, `RLIMIT_CORE 0 0\nRLIMIT_MEMLOCK ${locked} ${locked}\nRLIMIT_MSGQUEUE 819200 819200\nRLIMIT_SIGPENDING 4096 4096\n-1 ENOMEM\n`)
+  assert.equal(r.stdout, `RLIMIT_CORE 1 1\nRLIMIT_MEMLOCK ${locked} ${locked}\nRLIMIT_MSGQUEUE 819200 819200\nRLIMIT_SIGPENDING 4096 4096\n-1 ENOMEM\n`)
 })
 
 claim('the CPU quota is that of the template, and what runs in the sandbox is held by it', async (t) => {

@@ -117,7 +117,7 @@ static void two_meanings_are_refused(void **state)
 static void what_is_no_hello_is_refused_at_once(void **state)
 {
     (void)state;
-    static const struct str v[] = { STR("GET / HTTP/1.1\r\n"), STR("\x15\3\1\0\2\1\0"),
+    const struct str v[] = { STR("GET / HTTP/1.1\r\n"), STR("\x15\3\1\0\2\1\0"),
                                     STR("\x16\3\1\0\0"), STR("\x16\3\1\0\4\2\0\0\0"),
                                     STR("\x80\x2e\1\3\1"), STR("\x16\2") };
     for (size_t i = 0; i < ARRAY_LEN(v); i++) {

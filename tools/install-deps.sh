@@ -5,11 +5,11 @@
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev zlib1g-dev
+packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev libnftables-dev zlib1g-dev
     libcmocka-dev scdoc mmdebstrap erofs-utils util-linux)
 case ${1:-} in
 '') ;;
-test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 prometheus stress-ng trinity busybox-static) ;;
+test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 nftables openssl prometheus stress-ng trinity busybox-static) ;;
 lint) packages+=(clang clang-format clang-tidy cppcheck shellcheck codespell mandoc) ;;
 bench) packages+=(nodejs npm bubblewrap crun runc runsc podman wrk jq) ;;
 vm) packages+=(qemu-system-x86 qemu-system-common busybox-static cpio zstd linux-image-cloud-amd64) ;;

@@ -4,16 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
-#define HEAD_N      12u
-#define CLASS_IN    1u
-#define FLAG_QR     0x8000u
-#define FLAG_OPCODE 0x7800u
-#define FLAG_AA     0x0400u
-#define FLAG_RD     0x0100u
-#define FLAG_RA     0x0080u
-#define JUMPS_MAX   16u
-#define ALIASES_MAX 12u
-#define TTL_MAX_S   86400u
+#define HEAD_N         12u
+#define CLASS_IN       1u
+#define FLAG_QR        0x8000u
+#define FLAG_OPCODE    0x7800u
+#define FLAG_AA        0x0400u
+#define FLAG_RD        0x0100u
+#define FLAG_RA        0x0080u
+#define JUMPS_MAX      16u
+#define ALIASES_MAX    12u
+#define NAME_BYTES_MAX 255u /* of a name in a message, RFC 1035 */
+#define TTL_MAX_S      86400u
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -77,34 +78,56 @@ static enum walk look(const uint8_t *p, size_t size, size_t pos, size_t *n)
     return *n < pos ? WALK_JUMP : WALK_BROKEN; /* only ever backwards: no loops */
 }
 
+/* Where a name is being read, and where its first pointer has been met. */
+struct walker {
+    size_t here, end; /* end: behind the name in the message; 0: no pointer yet */
+    unsigned jumps;
+};
+
+/* Takes the next label or pointer. 1: there may be more; 0: that was the end; -EBADMSG. */
+static int step(const uint8_t *p, size_t size, struct walker *w, bool may_jump, char *out,
+                size_t *at, bool *good)
+{
+    size_t n = 0;
+
+    switch (look(p, size, w->here, &n)) {
+    case WALK_LABEL:
+        *good = *good && add_label(p + w->here + 1, n, out, at);
+        w->here += 1 + n;
+        return 1;
+    case WALK_JUMP:
+        if (!may_jump || ++w->jumps > JUMPS_MAX)
+            return -EBADMSG;
+        if (w->end == 0)
+            w->end = w->here + 2;
+        w->here = n;
+        return 1;
+    case WALK_END:
+        return 0;
+    case WALK_BROKEN:
+        break;
+    }
+    return -EBADMSG;
+}
+
 /* Reads the name at *pos and moves *pos behind it. 0; -EBADMSG if it cannot be followed;
  * -EINVAL if it is whole but no host name (out is "" then). */
 static int read_name(const uint8_t *p, size_t size, size_t *pos, bool may_jump,
                      char out[DNS_NAME_MAX + 1])
 {
-    size_t at = 0, here = *pos, n;
-    unsigned jumps = 0;
+    struct walker w = { .here = *pos };
+    size_t at = 0;
     bool good = true;
+    int more;
 
-    for (;;) {
-        enum walk w = look(p, size, here, &n);
-        if (w == WALK_BROKEN || (w == WALK_JUMP && (!may_jump || ++jumps > JUMPS_MAX)))
-            return -EBADMSG;
-        if (w == WALK_LABEL) {
-            good = good && add_label(p + here + 1, n, out, &at);
-            here += 1 + n;
-        } else if (w == WALK_JUMP) {
-            if (jumps == 1)
-                *pos = here + 2;
-            here = n;
-        } else {
-            break;
-        }
-        if (here - *pos > 255 && jumps == 0)
-            return -EBADMSG;
-    }
-    if (jumps == 0)
-        *pos = here + 1;
+    do {
+        more = step(p, size, &w, may_jump, out, &at, &good);
+        if (w.jumps == 0 && w.here - *pos > NAME_BYTES_MAX)
+            more = -EBADMSG;
+    } while (more > 0);
+    if (more < 0)
+        return more;
+    *pos = w.end > 0 ? w.end : w.here + 1;
     out[good ? at : 0] = 0;
     return good && at > 0 ? 0 : -EINVAL;
 }
@@ -191,7 +214,7 @@ size_t dns_write_answer(uint8_t *out, const struct dns_query *q, enum dns_rcode 
     }
     return at;
 }
-_Static_assert(HEAD_N + sizeof(struct dns_query) + DNS_ADDRESSES_MAX * 16 + 11 <
+_Static_assert(HEAD_N + sizeof(struct dns_query) + (size_t)16 * DNS_ADDRESSES_MAX + 11 <
                    DNS_MESSAGE_MAX,
                "the largest answer fits");
 

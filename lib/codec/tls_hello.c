@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-#define RECORD_HEAD       5u
-#define RECORD_HANDSHAKE  22u
-#define RECORD_MAX        16384u
-#define MESSAGE_HEAD      4u
-#define CLIENT_HELLO      1u
-#define EXT_SERVER_NAME   0u
-#define EXT_ENCRYPTED     0xfe0du
-#define NAME_TYPE_HOST    0u
-#define EXTENSIONS_MAX    64u
+#define RECORD_HEAD      5u
+#define RECORD_HANDSHAKE 22u
+#define RECORD_MAX       16384u
+#define MESSAGE_HEAD     4u
+#define CLIENT_HELLO     1u
+#define EXT_SERVER_NAME  0u
+#define EXT_ENCRYPTED    0xfe0du
+#define NAME_TYPE_HOST   0u
+#define EXTENSIONS_MAX   64u
 
 /* What is left of a message, front to back; every read is bounded by it. */
 struct rest {
@@ -120,35 +120,45 @@ static int read_message(struct rest m, struct tls_hello *h)
     return read_extensions(extensions, h);
 }
 
+/* The length of the payload of the record at p (n > 0 bytes are there), 0 if its head is not whole,
+ * or -EPROTO. */
+static long record_length(const uint8_t *p, size_t n)
+{
+    if (p[0] != RECORD_HANDSHAKE || (n > 1 && p[1] != 3))
+        return -EPROTO;
+    if (n < RECORD_HEAD)
+        return 0;
+    size_t k = (size_t)p[3] << 8 | p[4];
+    return k == 0 || k > RECORD_MAX ? -EPROTO : (long)k;
+}
+
+/* Is the message whole with its first `have` bytes? */
+static bool is_whole(const uint8_t *m, size_t have)
+{
+    return have >= MESSAGE_HEAD &&
+           have - MESSAGE_HEAD >= ((size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3]);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Joins the payload of the records. The bytes of the message so far, or -EPROTO. */
 static long join(const uint8_t *p, size_t n, uint8_t *scratch)
 {
     size_t at = 0, have = 0;
 
-    while (at < n) {
-        if (p[at] != RECORD_HANDSHAKE || (n - at > 1 && p[at + 1] != 3))
-            return -EPROTO;
-        if (n - at < RECORD_HEAD)
-            break;
-        size_t k = (size_t)p[at + 3] << 8 | p[at + 4];
-        if (k == 0 || k > RECORD_MAX)
-            return -EPROTO;
+    while (at < n && have < TLS_HELLO_MAX && !is_whole(scratch, have)) {
+        long length = record_length(p + at, n - at);
+        if (length <= 0)
+            return length < 0 ? length : (long)have;
         at += RECORD_HEAD;
-        if (k > n - at)
-            k = n - at; /* the rest is still to come */
-        if (k > TLS_HELLO_MAX - have)
-            k = TLS_HELLO_MAX - have;
+        /* The rest of it may be still to come. */
+        size_t k = least(least((size_t)length, n - at), TLS_HELLO_MAX - have);
         memcpy(scratch + have, p + at, k);
         have += k;
         at += k;
-        if (have == TLS_HELLO_MAX)
-            break;
-        if (have >= MESSAGE_HEAD) {
-            size_t want = ((size_t)scratch[1] << 16 | (size_t)scratch[2] << 8 | scratch[3]) +
-                          MESSAGE_HEAD;
-            if (have >= want)
-                break;
-        }
     }
     return (long)have;
 }

@@ -6,12 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLS_HELLO_MAX 16384u /* bytes of the ClientHello message, and of all records around it */
-#define TLS_NAME_MAX  253u
+#define TLS_HELLO_MAX                                                                          \
+    16384u /* bytes of the ClientHello message, and of all records around it */
+#define TLS_NAME_MAX 253u
 
 struct tls_hello {
     char name[TLS_NAME_MAX + 1]; /* as sent; "" if there is none */
-    bool encrypted;              /* it has an encrypted ClientHello: the name above is not the true
+    bool encrypted; /* it has an encrypted ClientHello: the name above is not the true
                                     one (RFC 9849) */
 };
 

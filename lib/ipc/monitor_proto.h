@@ -22,8 +22,11 @@ enum monitor_type {
     MONITOR_STATS,        /* answer: stats */
     MONITOR_SET_DEADLINE, /* deadline_ns, CLOCK_BOOTTIME; 0 = now */
     MONITOR_KILL,         /* answered, then the sandbox ends with CAUSE_KILLED */
-    MONITOR_WATCH /* answered when the sandbox ends: port is enum sandbox_cause. One watcher at a
+    MONITOR_WATCH, /* answered when the sandbox ends: port is enum sandbox_cause. One watcher at a
                              time; a later one takes its place */
+    MONITOR_NETNS /* answer: 1 fd, a NETLINK_ROUTE socket that was opened in the sandbox's network
+                     namespace with capabilities over it. It is worth something only to a sender
+                     that has them too: that is netd, to which the API passes it on */
 };
 
 struct monitor_stats {

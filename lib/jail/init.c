@@ -373,6 +373,20 @@ static int pivot(const struct world *w)
                : -EXDEV;
 }
 
+/* Where a sandbox that has a network finds its resolver: an address that is the same in every
+ * sandbox, so that this is true of it before it has one and if it never gets one. An image without
+ * /etc, or with something else there that cannot be replaced, keeps what it has: it is not our
+ * mistake. */
+static void name_resolver(const struct world *w)
+{
+    AUTO_CLOSE int etc = mnt_open_in(w->root, "etc", O_PATH | O_DIRECTORY);
+    if (etc < 0)
+        return;
+    (void)unlinkat(etc, "resolv.conf", 0);
+    (void)write_new(etc, "resolv.conf",
+                    "nameserver 169.254.169.253\noptions timeout:2 attempts:2\n");
+}
+
 static int limit(const struct jail_init *in)
 {
     struct err e;
@@ -548,6 +562,7 @@ int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *st
         return -errno;
     if ((rc = build_world(in, s, &w, step)) < 0)
         return rc;
+    name_resolver(&w);
     *step = s->cgroup_ns;
     if (unshare(CLONE_NEWCGROUP) < 0)
         return -errno;

@@ -216,7 +216,8 @@ int egress_rule_parse(struct str text, bool allow, struct egress_rule *out, stru
     if (rc == -EINVAL)
         return err_say(e, EINVAL, "is no CIDR such as 1.2.3.0/24");
     if (rc == -ENOENT && !allow)
-        return err_say(e, EINVAL, "must be an IPv4 address or a CIDR: a domain cannot be denied");
+        return err_say(e, EINVAL,
+                       "must be an IPv4 address or a CIDR: a domain cannot be denied");
     rc = rc == 0 ? check_address_rule(&r, e) : parse_name(target, &r, e);
     if (rc == 0)
         *out = r;

@@ -29,13 +29,13 @@ enum egress_kind {
 
 /* One entry. Fixed layout: it crosses a process border as it is (ipc/netd_proto.h). */
 struct egress_rule {
-    uint8_t kind;         /* enum egress_kind */
-    uint8_t allow;        /* 1 or 0; names can only be allowed */
-    uint8_t proto;        /* EGRESS_TCP, EGRESS_UDP or 0: both */
-    uint8_t prefix;       /* CIDR: 0..32 */
-    uint32_t addr;        /* CIDR: without bits beyond the prefix */
-    uint16_t port_first;  /* 0..65535; names: one port, or all of them */
-    uint16_t port_last;   /* >= port_first */
+    uint8_t kind;                   /* enum egress_kind */
+    uint8_t allow;                  /* 1 or 0; names can only be allowed */
+    uint8_t proto;                  /* EGRESS_TCP, EGRESS_UDP or 0: both */
+    uint8_t prefix;                 /* CIDR: 0..32 */
+    uint32_t addr;                  /* CIDR: without bits beyond the prefix */
+    uint16_t port_first;            /* 0..65535; names: one port, or all of them */
+    uint16_t port_last;             /* >= port_first */
     char name[EGRESS_NAME_MAX + 3]; /* lower case, no dot at the end; NUL-padded */
 };
 _Static_assert(sizeof(struct egress_rule) == 268, "wire size");

@@ -97,6 +97,11 @@ static const int api_calls[] = {
 #include "sys/syscalls_api.h"
 #undef X
 };
+static const int netd_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_netd.h"
+#undef X
+};
 static const int monitor_calls[] = {
 #define X(name) SYS_##name,
 #include "sys/syscalls_monitor.h"
@@ -363,6 +368,21 @@ static void block_prctl_get_seccomp(struct filter *f)
     patch_ja(f, at);
 }
 
+/* To servers, and to the kernel's routes and packet filter. */
+static void block_netd_socket(struct filter *f)
+{
+    unsigned short at = begin_block(f, SYS_socket);
+    emit_load_arg(f, 0);
+    emit_ret_if(f, AF_INET, ALLOW);
+    emit(f, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_NETLINK);
+    emit_ret(f, DENY);
+    emit_load_arg(f, 2);
+    emit_ret_if(f, NETLINK_ROUTE, ALLOW);
+    emit_ret_if(f, NETLINK_NETFILTER, ALLOW);
+    emit_ret(f, DENY);
+    patch_ja(f, at);
+}
+
 /* To hear tripwires and to answer them; the commands are 32-bit numbers. */
 static void block_ioctl_notify(struct filter *f)
 {
@@ -395,6 +415,11 @@ static void emit_specials(struct filter *f, enum filter_profile profile, unsigne
     if (profile == FILTER_MONITOR) {
         block_inet_socket(f);
         block_ioctl_notify(f);
+        block_prctl_get_seccomp(f);
+        return;
+    }
+    if (profile == FILTER_NETD) {
+        block_netd_socket(f);
         block_prctl_get_seccomp(f);
         return;
     }
@@ -447,6 +472,10 @@ static void choose_calls(struct call_set *s, enum filter_profile profile, unsign
     }
     if (profile == FILTER_MONITOR) {
         set_calls(s, monitor_calls, ARRAY_LEN(monitor_calls), true);
+        return;
+    }
+    if (profile == FILTER_NETD) {
+        set_calls(s, netd_calls, ARRAY_LEN(netd_calls), true);
         return;
     }
     set_calls(s, workload_calls, ARRAY_LEN(workload_calls), true);

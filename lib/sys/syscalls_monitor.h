@@ -6,6 +6,7 @@ X(read) X(pread64) X(lseek)                           /* timerfd, cgroup files *
 X(write) X(pwrite64)                                  /* cgroup freeze file, log line */
 X(recvmsg) X(sendmsg) X(accept4) X(listen)            /* the monitor protocol */
 X(connect) X(bind) X(getsockopt) X(setsockopt)        /* MONITOR_CONNECT (socket is checked by value) */
+X(fcntl)                                              /* MONITOR_NETNS: duplicates one descriptor */
 X(close) X(fstatfs) X(fstat)                          /* stats */
 X(timerfd_settime) X(clock_gettime) X(nanosleep) X(clock_nanosleep) /* deadline; waiting for a freeze */
 X(waitid) X(poll)                                     /* init has ended; tripwires (ioctl is checked by value) */

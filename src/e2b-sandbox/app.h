@@ -10,6 +10,7 @@
 #include "http/server.h"
 
 struct pool;
+struct netd_client;
 struct reconciler;
 
 struct app {
@@ -20,6 +21,7 @@ struct app {
     struct registry *registry;
     struct fleet *fleet;
     struct warden *warden;
+    struct netd_client *netd; /* NULL: sandboxes have no network */
     struct auth *auth;
     _Atomic(struct reconciler *)
         reconciler;              /* the warden's thread may look before it is there */

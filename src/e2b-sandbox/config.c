@@ -30,6 +30,8 @@ const char config_usage[] =
     "  --max-sandboxes N      refuse more with 429 (default: what the warden allows)\n"
     "  --max-timeout SECONDS  longest life of a sandbox (default 86400)\n"
     "  --pids N               processes and threads in one sandbox (default 1024)\n"
+    "  --internet allow|deny  may sandboxes have a network? (default deny; allow needs netd at "
+    "DIR/netd.sock)\n"
     "  --conns-per-sandbox N  exchanges with one sandbox at once (default 1024)\n"
     "  --pool-max N           sandboxes held ready ahead of demand (default 16; 0: none)\n"
     "  --pool-memory MIB      memory that those may take together (default 64)\n"
@@ -184,6 +186,12 @@ static int take_warm(struct config *c, const char *value)
     return c->warm_python || strcmp(value, "none") == 0 ? 0 : -EINVAL;
 }
 
+static int take_internet(struct config *c, const char *value)
+{
+    c->internet = strcmp(value, "allow") == 0;
+    return c->internet || strcmp(value, "deny") == 0 ? 0 : -EINVAL;
+}
+
 static int take_log_level(struct config *c, const char *value)
 {
     static const char *const name[] = { "error", "warn", "info", "debug" };
@@ -212,6 +220,7 @@ static const struct flag flags[] = {
     { "--pool-max", "a number from 0 to 256", take_pool_max },
     { "--pool-memory", "a number of MiB, up to 1048576", take_pool_memory },
     { "--warm", "python3 or none", take_warm },
+    { "--internet", "allow or deny", take_internet },
     { "--log-level", "error, warn, info or debug", take_log_level },
 };
 

@@ -21,6 +21,7 @@ struct config {
     uint32_t max_sandboxes, max_timeout_s, pids, conns_per_sandbox;
     uint32_t pool_max, pool_memory_mb; /* sandboxes held ready; 0: none */
     bool warm_python;                  /* in those an interpreter waits for the first program */
+    bool internet;                     /* sandboxes may have a network */
     enum log_level log_level;
 };
 

@@ -14,6 +14,7 @@ void create_request_fini(struct create_request *r)
 {
     json_decref(r->body);
     r->body = NULL;
+    network_wish_fini(&r->network);
 }
 
 json_t *body_parse(struct str body, bool may_be_empty, struct err *e)
@@ -137,8 +138,6 @@ static int read_options(const json_t *j, enum create_version version, uint32_t m
                         struct create_request *r, struct err *e)
 {
     int64_t timeout = version == CREATE_V1 ? TIMEOUT_V1_S : TIMEOUT_V2_S;
-    bool internet;
-    int rc;
 
     if (timeout > max_timeout_s)
         timeout = max_timeout_s;
@@ -149,10 +148,7 @@ static int read_options(const json_t *j, enum create_version version, uint32_t m
     r->secure = true;
     if (version == CREATE_V1 && json_get_bool(j, "secure", &r->secure, e) < 0)
         return -e->code;
-    rc = json_get_bool(j, "allow_internet_access", &internet, e);
-    if (rc > 0)
-        r->internet = internet ? INTERNET_ALLOWED : INTERNET_DENIED;
-    return rc < 0 ? rc : 0;
+    return 0;
 }
 
 /* --- what it does not have --- */
@@ -182,28 +178,18 @@ static bool says_something(const json_t *v)
 
 /* Sandboxes have no network but their own loopback, so what is denied is denied already; anything that opens or
  * redirects something cannot be had. */
-static int check_network(const json_t *j, struct err *e)
+static int read_network(const json_t *j, struct create_request *r, struct err *e)
 {
-    static const char *const field[] = { "rules", "allowOut", "egressProxy", "maskRequestHost",
-                                         "httpsPorts" };
     json_t *network = NULL;
-    bool is_public = true;
-    char name[64];
-    int rc = json_get_obj(j, "network", &network, e);
+    bool internet = false;
+    int rc = json_get_bool(j, "allow_internet_access", &internet, e);
 
-    if (rc <= 0)
-        return rc;
-    for (size_t i = 0; i < ARRAY_LEN(field); i++) {
-        if (!says_something(json_object_get(network, field[i])))
-            continue;
-        (void)snprintf(name, sizeof name, "network.%s", field[i]);
-        return refuse(name, "sandboxes have no network; leave it out", e);
-    }
-    if (json_get_bool(network, "allowPublicTraffic", &is_public, e) < 0)
-        return err_wrap(e, "network");
-    return is_public ? 0
-                     : refuse("network.allowPublicTraffic",
-                              "false needs traffic tokens; leave it out", e);
+    if (rc < 0 || json_get_obj(j, "network", &network, e) < 0)
+        return -e->code;
+    enum internet_wish wish = rc == 0    ? INTERNET_UNSET
+                              : internet ? INTERNET_ALLOWED
+                                         : INTERNET_DENIED;
+    return network_wish_parse(network, "network.", wish, &r->network, e);
 }
 
 static int check_auto(const json_t *j, struct err *e)
@@ -234,7 +220,7 @@ static int check_unsupported(const json_t *j, struct err *e)
         { "mcp", "no template with an MCP gateway is installed; leave it out" },
     };
 
-    if (check_network(j, e) < 0 || check_auto(j, e) < 0)
+    if (check_auto(j, e) < 0)
         return -e->code;
     for (size_t i = 0; i < ARRAY_LEN(other); i++)
         if (says_something(json_object_get(j, other[i].field)))
@@ -251,9 +237,11 @@ int create_request_parse(struct str body, enum create_version version, uint32_t 
         return -e->code;
     if (read_template(r.body, &r, e) < 0 ||
         read_options(r.body, version, max_timeout_s, &r, e) < 0 ||
-        read_maps(r.body, &r, e) < 0 || check_unsupported(r.body, e) < 0)
+        read_maps(r.body, &r, e) < 0 || read_network(r.body, &r, e) < 0 ||
+        check_unsupported(r.body, e) < 0)
         return -e->code;
     *out = r;
-    r.body = NULL; /* out owns it now */
+    r.body = NULL; /* out owns it now, and the rest */
+    r.network = (struct network_wish){ 0 };
     return 0;
 }

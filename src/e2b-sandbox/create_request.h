@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "e2b-sandbox/network_wish.h"
 #include "store/template.h"
 
 #define METADATA_PAIRS_MAX 64u
@@ -27,16 +28,14 @@ struct template_ref {
 /* -EINVAL if it does not have that form. */
 int template_ref_parse(struct str text, struct template_ref *out);
 
-enum internet_wish { INTERNET_UNSET, INTERNET_ALLOWED, INTERNET_DENIED };
-
 struct create_request {
     json_t *body; /* owned; what follows borrows from it */
     struct template_ref template;
     uint32_t timeout_s;
-    bool secure; /* envd gets an access token */
-    enum internet_wish internet;
-    json_t *metadata; /* NULL if not given */
-    json_t *env;      /* NULL if not given */
+    bool secure;                 /* envd gets an access token */
+    struct network_wish network; /* owned */
+    json_t *metadata;            /* NULL if not given */
+    json_t *env;                 /* NULL if not given */
 };
 void create_request_fini(struct create_request *r);
 #define AUTO_CREATE_REQUEST __attribute__((cleanup(create_request_fini)))

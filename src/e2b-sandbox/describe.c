@@ -8,6 +8,7 @@
 #include "codec/json.h"
 #include "e2b-sandbox/isolation.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/network.h"
 
 static void text_field(struct buf *b, const char *name, const char *value)
 {
@@ -114,24 +115,20 @@ static void report_isolation(struct app *a, struct sandbox *s, struct buf *out)
         report_kernel(&facts, out);
     report_walls(&stats, out);
     buf_addf(out,
-             "\"network\":\"loopback only\",\"memoryLimitBytes\":%" PRIu64
-             ",\"memoryBytes\":%" PRIu64 ",\"diskLimitBytes\":%" PRIu64
-             ",\"processesNow\":%" PRIu64 ",\"processLimit\":%u,\"cpuLimitMillis\":%u,"
+             "\"network\":\"%s\",\"memoryLimitBytes\":%" PRIu64 ",\"memoryBytes\":%" PRIu64
+             ",\"diskLimitBytes\":%" PRIu64 ",\"processesNow\":%" PRIu64
+             ",\"processLimit\":%u,\"cpuLimitMillis\":%u,"
              "\"oomKills\":%" PRIu64 ",\"monitorPid\":%" PRIu64
              ",\"agentPid\":%u,\"frozen\":%s,\"evidence\":\"%s\"}",
-             stats.memory_limit_bytes, stats.memory_bytes, stats.disk_limit_bytes, stats.pids,
-             now.limits.pids, now.limits.cpu_millis, stats.oom_kills, now.monitor_pid,
-             stats.agent_pid, stats.frozen ? "true" : "false",
+             network_kind(a, s), stats.memory_limit_bytes, stats.memory_bytes,
+             stats.disk_limit_bytes, stats.pids, now.limits.pids, now.limits.cpu_millis,
+             stats.oom_kills, now.monitor_pid, stats.agent_pid, stats.frozen ? "true" : "false",
              is_read ? "read from /proc and cgroup files just now"
                      : "read from cgroup files just now; /proc of the agent cannot be read");
 }
 
 void describe_detail(struct app *a, struct sandbox *s, struct buf *out)
 {
-    static const char *const internet[] = {
-        [INTERNET_UNSET] = "null", [INTERNET_ALLOWED] = "true", [INTERNET_DENIED] = "false"
-    };
-
     listed_fields(s, out);
     buf_add_char(out, ',');
     if (s->facts.token[0])
@@ -140,10 +137,9 @@ void describe_detail(struct app *a, struct sandbox *s, struct buf *out)
         text_field(out, "domain", a->config.domain);
     else
         buf_add_cstr(out, "\"domain\":null,");
-    buf_addf(out,
-             "\"allowInternetAccess\":%s,\"lifecycle\":{\"autoResume\":false,\"onTimeout\":"
-             "\"kill\"},\"isolation\":",
-             internet[s->facts.internet]);
+    network_describe(s, out);
+    buf_add_cstr(out, "\"lifecycle\":{\"autoResume\":false,\"onTimeout\":\"kill\"},"
+                      "\"isolation\":");
     report_isolation(a, s, out);
     buf_add_char(out, '}');
 }

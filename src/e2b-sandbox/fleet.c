@@ -66,6 +66,7 @@ void sandbox_put(struct sandbox *s)
     explicit_bzero(s->facts.token, sizeof s->facts.token);
     json_decref(s->metadata);
     free(s->metadata_text);
+    network_wish_fini(&s->network.wish);
     free(s);
 }
 

@@ -3,7 +3,7 @@
  *
  * A struct sandbox is counted: fleet_find and fleet_each give a reference, sandbox_put takes it back. The fleet holds one of its
  * own from fleet_add to fleet_remove. Locks, each taken only inside those above it:
- *   sandbox.change_lock   held across a change of the end, so that two changes do not mix; calls are made under it
+ *   sandbox.change_lock   held across a change of the end or of the network, so that two changes do not mix; calls are made under it
  *   sandbox.monitor.lock  who may use the connection to its monitor (monitor.c)
  *   fleet.lock            which sandboxes there are
  *   sandbox.lock          the fields named below */
@@ -55,6 +55,10 @@ struct sandbox {
     unsigned n_samples, next_sample;
 
     pthread_mutex_t change_lock;
+    struct {
+        struct network_wish wish; /* changed under change_lock and lock */
+        bool is_attached;         /* netd has been told of it; changed under change_lock */
+    } network;
 
     struct {
         pthread_mutex_t lock;

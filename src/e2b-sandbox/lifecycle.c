@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "codec/json.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
 #include "http/client.h"
 
@@ -122,6 +123,7 @@ void lifecycle_ended(struct app *a, struct sandbox *s, enum sandbox_cause cause)
 
     if (!fleet_remove(a->fleet, s))
         return;
+    network_forget(a, s);
     (void)atomic_fetch_add(&a->metrics.ended[cause], 1);
     counts = sandbox_counts(s);
     (void)atomic_fetch_add(&a->metrics.oom_kills, counts.oom_kills);
@@ -241,8 +243,7 @@ static struct sandbox *make(const struct create_request *r, const struct templat
     AUTO_BUF struct buf metadata = BUF_INIT(2u << 20); /* 64 pairs of 4 KiB, escaped */
     struct sandbox_facts facts = { .cpu_count = t->cpu_count,
                                    .memory_mb = t->memory_mb,
-                                   .disk_mb = t->disk_mb,
-                                   .internet = r->internet };
+                                   .disk_mb = t->disk_mb };
     struct sandbox *s = NULL;
 
     facts.id.text[0] = 'i';
@@ -487,7 +488,7 @@ static int publish(struct app *a, struct sandbox *s, struct failure *f)
     return 0;
 }
 
-static int create_steps(struct app *a, struct sandbox *s, const struct create_request *r,
+static int create_steps(struct app *a, struct sandbox *s, struct create_request *r,
                         const struct template *t, struct failure *f)
 {
     char quoted[LOG_QUOTE_MAX];
@@ -497,7 +498,8 @@ static int create_steps(struct app *a, struct sandbox *s, const struct create_re
             (void)atomic_fetch_add(&a->metrics.create_failed, 1);
         return -1;
     }
-    if (spawn(a, s, t, f) < 0 || init_agent(a, s, r, t, f) < 0 || publish(a, s, f) < 0) {
+    if (spawn(a, s, t, f) < 0 || network_give(a, s, &r->network, f) < 0 ||
+        init_agent(a, s, r, t, f) < 0 || publish(a, s, f) < 0) {
         (void)atomic_fetch_add(&a->metrics.create_failed, 1);
         log_warn("sandbox_create_failed", "sandbox=%s status=%u err=%s", s->facts.id.text,
                  f->status, log_quote(str_from(f->message), quoted));
@@ -563,8 +565,7 @@ static void drop_entry(struct app *a, struct sandbox *s)
 }
 
 static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
-                     const struct create_request *r, const struct template *t,
-                     struct failure *f)
+                     struct create_request *r, const struct template *t, struct failure *f)
 {
     struct err e = { 0 };
     char quoted[LOG_QUOTE_MAX];
@@ -586,7 +587,7 @@ static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
         drop_entry(a, s);
         return 0;
     }
-    if (publish_pooled(a, s, f) == 0)
+    if (network_give(a, s, &r->network, f) == 0 && publish_pooled(a, s, f) == 0)
         return 1;
     (void)atomic_fetch_add(&a->metrics.create_failed, 1);
     log_warn("sandbox_create_failed", "sandbox=%s status=%u err=%s", s->facts.id.text,
@@ -595,8 +596,8 @@ static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
     return -1;
 }
 
-static int create_pooled(struct app *a, const struct create_request *r,
-                         const struct template *t, struct sandbox **out, struct failure *f)
+static int create_pooled(struct app *a, struct create_request *r, const struct template *t,
+                         struct sandbox **out, struct failure *f)
 {
     struct pool_key key = { .limits = limits_of(a, t), .policy = policy_of(t) };
     struct pool_taken got;
@@ -616,7 +617,7 @@ static int create_pooled(struct app *a, const struct create_request *r,
     return rc;
 }
 
-static int create_cold(struct app *a, const struct create_request *r, const struct template *t,
+static int create_cold(struct app *a, struct create_request *r, const struct template *t,
                        struct sandbox **out, struct failure *f)
 {
     AUTO_SANDBOX struct sandbox *s = make(r, t, f);
@@ -630,10 +631,13 @@ static int create_cold(struct app *a, const struct create_request *r, const stru
     return 0;
 }
 
-int lifecycle_create(struct app *a, const struct create_request *r, const struct template *t,
+int lifecycle_create(struct app *a, struct create_request *r, const struct template *t,
                      struct sandbox **out, struct failure *f)
 {
     uint64_t begun_ns = clock_mono_ns();
+
+    if (network_admit(a, &r->network, f) < 0)
+        return -1;
     int pooled = create_pooled(a, r, t, out, f);
 
     if (pooled < 0 || (pooled == 0 && create_cold(a, r, t, out, f) < 0))

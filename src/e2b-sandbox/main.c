@@ -14,6 +14,8 @@
 #include "e2b-sandbox/app.h"
 #include "e2b-sandbox/harden.h"
 #include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/netd_client.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/proxy.h"
 #include "e2b-sandbox/reconcile.h"
@@ -181,6 +183,9 @@ static int start(struct app *a, struct err *e)
         log_warn("no_api_key", "every request will be refused: start with --bootstrap-key-fd");
     if (!reconcile_wait_first(atomic_load(&a->reconciler), FIRST_LOOK_NS))
         log_warn("started_without_warden", "path=%s/warden.sock", a->config.run_dir);
+    /* Before the first request: policies are in force again, whoever was restarted. */
+    if (network_start(a, e) < 0)
+        return -e->code;
     struct pool *pool = NULL;
     if (a->config.pool_max > 0 && pool_start(&pool, a, e) < 0)
         return -e->code;
@@ -203,6 +208,7 @@ static void stop(struct app *a)
     if (pool)
         pool_drain(pool);
     reconcile_stop(atomic_load(&a->reconciler));
+    netd_stop(a->netd);
     warden_stop(a->warden);
     pool_free(pool);
     fleet_free(a->fleet);

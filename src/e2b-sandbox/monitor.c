@@ -219,6 +219,20 @@ int monitor_connect_port(struct sandbox *s, struct warden *w, uint32_t port, int
     return 0;
 }
 
+int monitor_netns(struct sandbox *s, struct warden *w, int *fd)
+{
+    struct monitor_msg m = { .type = MONITOR_NETNS };
+    AUTO_CLOSE int got = -1;
+    int rc = call(s, w, &m, &got);
+
+    if (rc < 0)
+        return rc;
+    if (got < 0)
+        return -EPROTO;
+    *fd = fd_steal(&got); /* netd looks at what it is */
+    return 0;
+}
+
 int monitor_stats(struct sandbox *s, struct warden *w, struct monitor_stats *out)
 {
     struct monitor_msg m = { .type = MONITOR_STATS };

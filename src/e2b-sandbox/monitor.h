@@ -16,6 +16,8 @@ void monitor_move(struct sandbox *to, struct sandbox *from);
 
 /* A non-blocking socket, connected or connecting to that port inside: *fd, owned by the caller. */
 int monitor_connect_port(struct sandbox *s, struct warden *w, uint32_t port, int *fd);
+/* The route socket of its network namespace, to be passed on to netd: *fd, owned by the caller. */
+int monitor_netns(struct sandbox *s, struct warden *w, int *fd);
 int monitor_stats(struct sandbox *s, struct warden *w, struct monitor_stats *out);
 /* What is kept of them, with the time of now. */
 struct sample monitor_sample(const struct monitor_stats *stats);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
 
 #define PERIOD_NS     (5 * NS_PER_S)
@@ -38,6 +39,8 @@ static void adopt_row(const struct registry_row *row, void *arg)
     struct app *a = arg;
     AUTO_SANDBOX struct sandbox *s = sandbox_new(&row->facts, row->metadata);
 
+    if (s)
+        network_adopt(a, s, row->internet, row->network);
     if (!s || !fleet_adopt(a->fleet, s, row->started_ns, row->end_ns))
         log_error("sandbox_not_adopted", "sandbox=%s", row->facts.id.text);
     else

@@ -20,6 +20,8 @@ enum statement {
     SET_RUNNING,
     SET_END,
     SET_ENDED,
+    SET_NETWORK,
+    DROP_NETWORK,
     END_UNFINISHED,
     EACH_RUNNING,
     GET_ENDED,
@@ -46,12 +48,16 @@ static const char *const sql[STATEMENTS] = {
     [SET_END] = "UPDATE sandboxes SET end_ns = ? WHERE id = ? AND state = 'running'",
     [SET_ENDED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = ?, token = NULL "
                   "WHERE id = ? AND state <> 'ended'",
+    [SET_NETWORK] =
+        "INSERT INTO networks (id, internet, policy) VALUES (?, ?, ?) ON CONFLICT (id) "
+        "DO UPDATE SET internet = excluded.internet, policy = excluded.policy",
+    [DROP_NETWORK] = "DELETE FROM networks WHERE id = ?",
     [END_UNFINISHED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = "
                        "'start_failed', token = NULL "
                        "WHERE state = 'starting'",
     [EACH_RUNNING] = "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
-                     "internet, metadata, token "
-                     "FROM sandboxes WHERE state = 'running'",
+                     "coalesce(networks.internet, sandboxes.internet), metadata, token, policy "
+                     "FROM sandboxes LEFT JOIN networks USING (id) WHERE state = 'running'",
     [GET_ENDED] = "SELECT ended_ns, cause FROM sandboxes WHERE id = ? AND state = 'ended'",
     [PRUNE_OLD] = "DELETE FROM sandboxes WHERE state = 'ended' AND ended_ns < ?",
     [PRUNE_MANY] =
@@ -95,6 +101,15 @@ static const char schema[] =
     " last_ns INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
+
+/* Beside the tables above, so that a database of before has it, too. */
+static const char networks[] = "CREATE TABLE IF NOT EXISTS networks ("
+                               " id TEXT PRIMARY KEY,"
+                               " internet INTEGER NOT NULL,"
+                               " policy TEXT NOT NULL"
+                               ") STRICT, WITHOUT ROWID;"
+                               "DELETE FROM networks WHERE id NOT IN "
+                               "(SELECT id FROM sandboxes WHERE state <> 'ended');";
 
 struct registry {
     pthread_mutex_t lock; /* around everything below */
@@ -250,6 +265,13 @@ static int migrate(struct registry *r, struct err *e)
     return 0;
 }
 
+static int add_networks(struct registry *r, struct err *e)
+{
+    return sqlite3_exec(r->db, networks, NULL, NULL, NULL) == SQLITE_OK
+               ? 0
+               : fail(r, "make the table of networks", e);
+}
+
 static int prepare_all(struct registry *r, struct err *e)
 {
     for (int i = 0; i < STATEMENTS; i++)
@@ -275,7 +297,8 @@ int registry_open(struct registry **out, const char *path, struct err *e)
         registry_close(r);
         return -e->code;
     }
-    if (configure(r, e) < 0 || migrate(r, e) < 0 || prepare_all(r, e) < 0) {
+    if (configure(r, e) < 0 || migrate(r, e) < 0 || add_networks(r, e) < 0 ||
+        prepare_all(r, e) < 0) {
         registry_close(r);
         return err_wrap(e, "'%s'", path);
     }
@@ -306,7 +329,7 @@ static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const ch
     bind_u64(st, 5, f->cpu_count);
     bind_u64(st, 6, f->memory_mb);
     bind_u64(st, 7, f->disk_mb);
-    bind_u64(st, 8, (uint64_t)f->internet);
+    bind_u64(st, 8, INTERNET_UNSET); /* of before there was a table of networks */
     bind_text(st, 9, metadata);
     if (f->token[0])
         bind_text(st, 10, f->token);
@@ -386,7 +409,22 @@ int registry_set_ended(struct registry *r, const struct sandbox_id *id, const ch
     bind_u64(st, 1, now_ns);
     bind_text(st, 2, cause);
     bind_text(st, 3, id->text);
-    return finish(r, st, "store that a sandbox has ended", e);
+    if (finish(r, st, "store that a sandbox has ended", e) < 0)
+        return -e->code;
+    st = begin(r, DROP_NETWORK);
+    bind_text(st, 1, id->text);
+    return finish(r, st, "forget a sandbox's network", e);
+}
+
+int registry_set_network(struct registry *r, const struct sandbox_id *id,
+                         enum internet_wish internet, const char *policy, struct err *e)
+{
+    sqlite3_stmt *st = begin(r, SET_NETWORK);
+
+    bind_text(st, 1, id->text);
+    bind_u64(st, 2, (uint64_t)internet);
+    bind_text(st, 3, policy);
+    return finish(r, st, "store a sandbox's network", e);
 }
 
 int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e)
@@ -410,7 +448,9 @@ static bool read_row(sqlite3_stmt *st, struct registry_row *row)
     f->cpu_count = column_u32(st, 4);
     f->memory_mb = column_u32(st, 5);
     f->disk_mb = column_u32(st, 6);
-    f->internet = internet <= INTERNET_DENIED ? (enum internet_wish)internet : INTERNET_UNSET;
+    row->internet =
+        internet <= INTERNET_DENIED ? (enum internet_wish)internet : INTERNET_DENIED;
+    row->network = column_text(st, 10);
     return str_copy(str_from(column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
            sandbox_id_ok(&f->id) &&
            str_copy(str_from(column_text(st, 1)), f->template, sizeof f->template) == 0 &&

@@ -26,7 +26,6 @@ struct sandbox_facts {
     char template[TEMPLATE_NAME_MAX + 1];
     char token[SANDBOX_TOKEN_MAX + 1]; /* envd's access token; "" if the sandbox has none */
     uint32_t cpu_count, memory_mb, disk_mb;
-    enum internet_wish internet;
 };
 
 /* Opens or makes the database file, and brings its schema up to date. */
@@ -44,7 +43,10 @@ int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64
                          struct err *e);
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
                      struct err *e);
-/* Also forgets the token. No error if there is no such row. */
+/* What it may reach; `policy` is JSON text or "". */
+int registry_set_network(struct registry *r, const struct sandbox_id *id,
+                         enum internet_wish internet, const char *policy, struct err *e);
+/* Also forgets the token and the network. No error if there is no such row. */
 int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
                        uint64_t now_ns, struct err *e);
 /* Rows 'starting' are of a create that died with this program: they become 'ended' with cause start_failed. Returns how many. */
@@ -54,6 +56,8 @@ struct registry_row {
     struct sandbox_facts facts;
     uint64_t started_ns, end_ns;
     const char *metadata; /* JSON text, borrowed during the call */
+    enum internet_wish internet;
+    const char *network; /* JSON text or "", likewise */
 };
 /* Calls fn for each row 'running', in no order. fn must not call the registry. */
 int registry_each_running(struct registry *r,

@@ -43,7 +43,7 @@ static const struct route table[] = {
     { "POST", "/sandboxes/{}/snapshots", CLASS_OTHER, false, route_not_yet },
     { "GET", "/sandboxes/{}/logs", CLASS_OTHER, false, route_not_yet },
     { "GET", "/v2/sandboxes/{}/logs", CLASS_OTHER, false, route_not_yet },
-    { "PUT", "/sandboxes/{}/network", CLASS_OTHER, false, route_not_yet },
+    { "PUT", "/sandboxes/{}/network", CLASS_OTHER, false, route_network },
     { "GET", "/snapshots", CLASS_OTHER, false, route_not_yet },
     { "POST", "/v3/templates", CLASS_OTHER, false, route_not_yet },
     { "GET", "/v2/templates", CLASS_OTHER, false, route_not_yet },

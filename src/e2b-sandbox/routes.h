@@ -30,6 +30,7 @@ void route_timeout(struct request *r);
 void route_refresh(struct request *r);
 void route_connect_v1(struct request *r);
 void route_connect_v2(struct request *r);
+void route_network(struct request *r);
 void route_sandbox_metrics(struct request *r);
 /* routes_list.c */
 void route_list_v1(struct request *r);

@@ -13,6 +13,7 @@
 #include "e2b-sandbox/describe.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/routes.h"
 #include "ipc/ipc.h"
 
@@ -222,6 +223,40 @@ void route_refresh(struct request *r)
     if (seconds < REFRESH_MIN_S)
         seconds = REFRESH_MIN_S;
     if (lifecycle_change_end(r->a, s, END_EXTEND, seconds, &f) < 0)
+        answer_failure(r, &f);
+    else
+        answer_empty(r->c, 204);
+}
+
+/* A full replacement: what is left out is cleared. */
+static int parse_network(struct str body, struct network_wish *w, struct err *e)
+{
+    bool internet = false;
+    AUTO_JSON json_t *j = body_parse(body, false, e);
+    int rc = j ? json_get_bool(j, "allow_internet_access", &internet, e) : -EINVAL;
+
+    if (rc < 0)
+        return rc;
+    return network_wish_parse(j, "",
+                              rc == 0    ? INTERNET_UNSET
+                              : internet ? INTERNET_ALLOWED
+                                         : INTERNET_DENIED,
+                              w, e);
+}
+
+void route_network(struct request *r)
+{
+    AUTO_BUF struct buf body = BUF_INIT(BODY_MAX);
+    AUTO_NETWORK_WISH struct network_wish w = { 0 };
+    AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
+    struct failure f;
+    struct err e = { 0 };
+
+    if (!s || !read_body(r, &body))
+        return;
+    if (parse_network(buf_str(&body), &w, &e) < 0)
+        answer_error(r->c, 400, NULL, NULL, "%s", e.text);
+    else if (network_admit(r->a, &w, &f) < 0 || network_change(r->a, s, &w, &f) < 0)
         answer_failure(r, &f);
     else
         answer_empty(r->c, 204);

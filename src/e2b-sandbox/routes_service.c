@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "e2b-sandbox/answer.h"
 #include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/routes.h"
 
@@ -118,6 +119,7 @@ void route_metrics(struct request *r)
     measure_memory(r->a, memory, &now);
     measure_server(r->a, &now);
     metrics_write(&r->a->metrics, &now, &b);
+    network_metrics(r->a, &b);
     if (buf_ok(&b))
         (void)http_reply(r->c, 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
                          buf_str(&b)); /* it may be gone */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* firebreak up: supervises the warden and the API of one instance in the foreground. */
+/* firebreak up: supervises the warden, the API and netd of one instance in the foreground. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +25,14 @@
 #include "base/str.h"
 #include "firebreak/child.h"
 #include "firebreak/cli.h"
+#include "firebreak/net.h"
 #include "firebreak/place.h"
 #include "firebreak/programs.h"
 #include "firebreak/state_dir.h"
 #include "http/client.h"
 
 #define API_UID              65532u
+#define NETD_UID             65531u
 #define READY_LIMIT_NS       (20 * NS_PER_S)
 #define ASK_LIMIT_NS         (500 * NS_PER_MS)
 #define PREDECESSOR_LIMIT_NS (10 * NS_PER_S)
@@ -41,26 +43,30 @@
 #define LISTEN_BACKLOG       1024
 #define EXTRA_MAX            28u /* words of options that are handed on, and NULL */
 
+enum service { WARDEN, API, NETD, SERVICES };
+
 struct up {
     struct place place;
     uint64_t max_sandboxes, uid_base;
     const char *log_dir; /* or NULL: children's logs go to our stderr */
     bool keep;
+    bool internet; /* sandboxes may have a network: netd runs, too */
+    struct net_forwarding forwarding;
     bool
         has_served; /* before that, sandboxes are those of an earlier `up`, and not ours to end */
     char host[128];
     unsigned port;
     char url[256];
     char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
-    char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX];
-    char uid_text[16], base_text[16], max_text[16];
-    char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX];
+    char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX], netd_path[PROGRAM_PATH_MAX];
+    char uid_text[16], netd_uid_text[16], base_text[16], max_text[16];
+    char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX], *netd_argv[CHILD_ARGS_MAX];
     struct extra {
         char *word[EXTRA_MAX]; /* options handed on with their values; NULL after the last */
         size_t n;
-    } warden_extra, api_extra;
-    struct child warden, api;
-    int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd;
+    } extra[SERVICES];
+    struct child warden, api, netd; /* netd.argv NULL: it is not wanted */
+    int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd, netd_log_fd;
     char key[API_KEY_TEXT_MAX];
     int stop_signal;
 };
@@ -193,6 +199,8 @@ static int find_programs(struct up *u, struct err *e)
         rc = program_find("envd", u->envd_path, e);
     if (rc == 0)
         rc = program_find("e2b-sandbox", u->api_path, e);
+    if (rc == 0 && u->internet)
+        rc = program_find("netd", u->netd_path, e);
     return rc;
 }
 
@@ -212,22 +220,30 @@ static void make_command_lines(struct up *u)
                              arg("--uid-base"), u->base_text,      arg("--max-sandboxes"),
                              u->max_text,       arg("--jailmon"),  u->jailmon_path,
                              arg("--envd"),     u->envd_path };
-    char *const api[] = { u->api_path,     arg("--state"),
-                          u->place.state,  arg("--run"),
-                          u->place.run,    arg("--listen"),
-                          u->place.listen, arg("--uid"),
-                          u->uid_text,     arg("--bootstrap-key-fd"),
-                          arg("3"),        arg("--listen-fd"),
-                          arg("4") };
+    char *const api[] = { u->api_path,
+                          arg("--state"),
+                          u->place.state,
+                          arg("--run"),
+                          u->place.run,
+                          arg("--listen"),
+                          u->place.listen,
+                          arg("--uid"),
+                          u->uid_text,
+                          arg("--bootstrap-key-fd"),
+                          arg("3"),
+                          arg("--listen-fd"),
+                          arg("4"),
+                          arg("--internet"),
+                          arg(u->internet ? "allow" : "deny") };
     _Static_assert(ARRAY_LEN(warden) + EXTRA_MAX + 1 <= CHILD_ARGS_MAX,
                    "room for --stop-all, too");
     memcpy(u->warden_argv, warden, sizeof warden);
-    memcpy(u->warden_argv + ARRAY_LEN(warden), u->warden_extra.word,
-           sizeof u->warden_extra.word);
+    memcpy(u->warden_argv + ARRAY_LEN(warden), u->extra[WARDEN].word,
+           sizeof u->extra[WARDEN].word);
     _Static_assert(ARRAY_LEN(api) + EXTRA_MAX <= CHILD_ARGS_MAX,
                    "room for the options that are handed on");
     memcpy(u->api_argv, api, sizeof api);
-    memcpy(u->api_argv + ARRAY_LEN(api), u->api_extra.word, sizeof u->api_extra.word);
+    memcpy(u->api_argv + ARRAY_LEN(api), u->extra[API].word, sizeof u->extra[API].word);
     u->warden = (struct child){
         .name = "warden", .argv = u->warden_argv, .log_fd = u->warden_log_fd, .pass_fd = { -1 }
     };
@@ -235,6 +251,36 @@ static void make_command_lines(struct up *u)
                              .argv = u->api_argv,
                              .log_fd = u->api_log_fd,
                              .pass_fd = { u->key_fd, u->listen_fd, -1 } };
+}
+
+static void add_arg(char **argv, const char *name)
+{
+    size_t n = 0;
+
+    while (argv[n])
+        n++;
+    argv[n] = arg(name); /* far from CHILD_ARGS_MAX */
+}
+
+static void make_netd_command_line(struct up *u)
+{
+    char *const netd[] = { u->netd_path, arg("--instance"), u->place.instance,
+                           arg("--run"), u->place.run,      arg("--api-uid"),
+                           u->uid_text,  arg("--uid"),      u->netd_uid_text };
+
+    if (!u->internet)
+        return;
+    (void)snprintf(u->netd_uid_text, sizeof u->netd_uid_text, "%u", NETD_UID);
+    _Static_assert(ARRAY_LEN(netd) + EXTRA_MAX + 2 <= CHILD_ARGS_MAX,
+                   "room for --guard-forward and --remove");
+    memset(u->netd_argv, 0, sizeof u->netd_argv);
+    memcpy(u->netd_argv, netd, sizeof netd);
+    memcpy(u->netd_argv + ARRAY_LEN(netd), u->extra[NETD].word, sizeof u->extra[NETD].word);
+    if (u->forwarding.was_off)
+        add_arg(u->netd_argv, "--guard-forward");
+    u->netd = (struct child){
+        .name = "netd", .argv = u->netd_argv, .log_fd = u->netd_log_fd, .pass_fd = { -1 }
+    };
 }
 
 static int open_signals(struct up *u, struct err *e)
@@ -267,19 +313,29 @@ static void wait_signal(struct up *u, int ms)
             u->stop_signal = (int)info.ssi_signo;
 }
 
-static bool warden_answers(const struct up *u)
+static bool accepts(const struct up *u, const char *socket_name)
 {
     struct sockaddr_un at = { .sun_family = AF_UNIX };
     AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s/warden.sock", u->place.run);
-    /* The warden serves the API's uid only; be that while connecting, so that it need not log a stranger. */
+    (void)snprintf(at.sun_path, sizeof at.sun_path, "%s/%s", u->place.run, socket_name);
+    /* The API's uid is served only; be that while connecting, so that it need not log a stranger. */
     if (fd < 0 || seteuid(API_UID) < 0)
         return false;
     bool ok = connect(fd, (const struct sockaddr *)&at, sizeof at) == 0;
     if (seteuid(0) < 0)
         abort(); /* cannot happen: the saved uid is 0 */
     return ok;
+}
+
+static bool warden_answers(const struct up *u)
+{
+    return accepts(u, "warden.sock");
+}
+
+static bool netd_answers(const struct up *u)
+{
+    return accepts(u, "netd.sock");
 }
 
 static bool api_answers(const struct up *u)
@@ -364,10 +420,13 @@ static void supervise(struct up *u)
 {
     while (!u->stop_signal) {
         tend(&u->warden);
+        tend(&u->netd);
         tend(&u->api);
         uint64_t now_ns = clock_mono_ns();
         int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
-        wait_signal(u, a < b ? a : b);
+        int c = wait_ms(&u->netd, now_ns);
+        a = a < b ? a : b;
+        wait_signal(u, a < c ? a : c);
     }
 }
 
@@ -417,15 +476,38 @@ static void warn_if_no_template(const struct up *u)
             strcmp(u->place.state, "/var/lib/firebreak") == 0 ? "" : u->place.state);
 }
 
+/* Sandboxes that go on (not `remove`) keep their interfaces, and the table that holds them. Without netd they start no new connection. */
+static void stop_netd(struct up *u, bool remove)
+{
+    struct err e;
+
+    if (!u->internet)
+        return;
+    child_stop(&u->netd, STOP_LIMIT_NS);
+    if (!remove || !u->netd.argv)
+        return;
+    add_arg(u->netd_argv, "--remove");
+    struct child end = u->netd;
+    end.name = "netd --remove";
+    if (child_start(&end, clock_mono_ns(), &e) < 0) {
+        say("firebreak: %s", e.text);
+        return;
+    }
+    uint64_t until_ns = clock_mono_ns() + STOP_LIMIT_NS;
+    while (!child_ended(&end) && clock_mono_ns() < until_ns)
+        wait_signal(u, POLL_MS);
+    child_stop(&end, STOP_LIMIT_NS);
+    if (end.exit_status != 0)
+        say("firebreak: the table of netd could not be removed");
+    net_forward_done(&u->forwarding);
+}
+
 /* Has the warden end them, also if it is killed at that. 0 and its status, or -errno if it could not be started. */
 static int end_sandboxes(struct up *u, int *status, struct err *e)
 {
     struct child end = u->warden;
-    size_t n = 0;
 
-    while (u->warden_argv[n])
-        n++;
-    u->warden_argv[n] = arg("--stop-all");
+    add_arg(u->warden_argv, "--stop-all");
     end.name = "warden --stop-all";
     for (int tries = 0; tries < STOP_ALL_TRIES; tries++) {
         uint64_t now_ns = clock_mono_ns();
@@ -453,12 +535,14 @@ static int stop(struct up *u)
     child_stop(&u->api, STOP_LIMIT_NS);
     child_stop(&u->warden, STOP_LIMIT_NS);
     if (u->keep || (!u->has_served && !u->stop_signal && state_dir_has_records(&u->place))) {
+        stop_netd(u, false);
         say("firebreak: stopped; sandboxes go on until their time-outs, or until it is up "
             "again");
         return CLI_OK;
     }
     if (end_sandboxes(u, &status, &e) < 0)
         return cli_fail(&e, "sandboxes may still run; 'firebreak up' takes them over again");
+    stop_netd(u, true);
     if (status != 0) {
         child_status_text(status, text);
         say("firebreak: ending the sandboxes failed (%s); 'firebreak up' takes them over again",
@@ -490,6 +574,10 @@ static int prepare(struct up *u, struct err *e)
         rc = open_log(u, "warden", &u->warden_log_fd, e);
     if (rc == 0)
         rc = open_log(u, "e2b-sandbox", &u->api_log_fd, e);
+    if (rc == 0 && u->internet)
+        rc = open_log(u, "netd", &u->netd_log_fd, e);
+    if (rc == 0 && u->internet)
+        rc = net_forward_look(&u->forwarding, e);
     if (rc == 0)
         rc = open_signals(u, e);
     return rc;
@@ -514,6 +602,47 @@ static const char *hint(const struct err *e)
     }
 }
 
+/* What an instance before this one has left of networks (it ended with --keep, or was killed): with `deny` no sandbox has one. */
+static int remove_old_networks(struct up *u, struct err *e)
+{
+    char path[PLACE_RUN_MAX + 16];
+
+    (void)snprintf(path, sizeof path, "%s/netd.sock", u->place.run);
+    if (access(path, F_OK) < 0)
+        return 0;
+    u->internet = true; /* for as long as it takes to remove it */
+    int rc = program_find("netd", u->netd_path, e);
+    if (rc == 0)
+        rc = open_log(u, "netd", &u->netd_log_fd, e);
+    if (rc == 0)
+        rc = net_forward_look(&u->forwarding, e);
+    if (rc == 0) {
+        make_netd_command_line(u);
+        stop_netd(u, true);
+        (void)unlink(path);
+    }
+    u->internet = false;
+    u->netd = (struct child){ 0 };
+    return rc;
+}
+
+/* netd, with its table in place; then, and only then, forwarding. */
+static int bring_up_netd(struct up *u, struct err *e)
+{
+    if (!u->internet)
+        return remove_old_networks(u, e);
+    int rc = bring_up(u, &u->netd, netd_answers, e);
+    if (rc == 0)
+        rc = net_forward_on(&u->forwarding, e);
+    if (rc < 0)
+        return rc;
+    say("netd          ready (process %d, uid %u)%s", u->netd.pid, NETD_UID,
+        !u->forwarding.turned_on ? ""
+                                 : "; turned net.ipv4.ip_forward on, for sandboxes only, until "
+                                   "the instance ends");
+    return 0;
+}
+
 static int run_instance(struct up *u)
 {
     struct err e;
@@ -527,12 +656,15 @@ static int run_instance(struct up *u)
         return cli_fail(&e, hint(&e));
     }
     make_command_lines(u);
+    make_netd_command_line(u);
     rc = bring_up(u, &u->warden, warden_answers, &e);
     if (rc == 0) {
         say("warden        ready (process %d, at most %u sandboxes)", u->warden.pid,
             (unsigned)u->max_sandboxes);
-        rc = bring_up(u, &u->api, api_answers, &e);
+        rc = bring_up_netd(u, &e);
     }
+    if (rc == 0)
+        rc = bring_up(u, &u->api, api_answers, &e);
     if (rc == 0)
         rc = state_dir_write_url(&u->place, u->url, &e);
     if (rc == 0) {
@@ -573,27 +705,40 @@ static int choose_uids(struct up *u)
 /* Options that a service takes as they are: it checks their values. */
 static const struct handed_on {
     const char *option; /* with its "--" */
-    bool to_warden;     /* else to the API */
+    enum service to;
+    const char *as; /* its name there if that is another one */
 } handed_on[] = {
-    { "--domain", false },      { "--host", false },        { "--max-timeout", false },
-    { "--pids", false },        { "--log-level", false },   { "--conns-per-sandbox", false },
-    { "--pool-max", false },    { "--pool-memory", false }, { "--warm", false },
-    { "--total-memory", true }, { "--total-pids", true },   { "--reserve-memory", true },
+    { "--domain", API, NULL },
+    { "--host", API, NULL },
+    { "--max-timeout", API, NULL },
+    { "--pids", API, NULL },
+    { "--log-level", API, NULL },
+    { "--conns-per-sandbox", API, NULL },
+    { "--pool-max", API, NULL },
+    { "--pool-memory", API, NULL },
+    { "--warm", API, NULL },
+    { "--total-memory", WARDEN, NULL },
+    { "--total-pids", WARDEN, NULL },
+    { "--reserve-memory", WARDEN, NULL },
+    { "--net-range", NETD, "--range" },
+    { "--net-dns", NETD, "--dns" },
+    { "--net-conns", NETD, "--conns" },
+    { "--net-bytes", NETD, "--bytes" },
 };
 
 static int hand_on(struct up *u, const struct handed_on *h, char *value)
 {
-    struct extra *x = h->to_warden ? &u->warden_extra : &u->api_extra;
+    struct extra *x = &u->extra[h->to];
 
     if (x->n + 2 >= EXTRA_MAX)
         return cli_usage_error(&cmd_up, "too many options for one service: at most %u",
                                EXTRA_MAX / 2 - 1);
-    x->word[x->n++] = arg(h->option);
+    x->word[x->n++] = arg(h->as ? h->as : h->option);
     x->word[x->n++] = value;
     return 0;
 }
 
-enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_HANDED_ON };
+enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_INTERNET, OPT_HANDED_ON };
 
 static const struct option own_options[] = {
     { "listen", required_argument, NULL, PLACE_LISTEN },
@@ -601,6 +746,7 @@ static const struct option own_options[] = {
     { "max-sandboxes", required_argument, NULL, OPT_MAX },
     { "uid-base", required_argument, NULL, OPT_UID_BASE },
     { "log-dir", required_argument, NULL, OPT_LOG_DIR },
+    { "internet", required_argument, NULL, OPT_INTERNET },
     PLACE_OPTIONS,
     { "help", no_argument, NULL, 'h' },
 };
@@ -616,6 +762,10 @@ static int take_option(struct up *u, int o, char *value)
         u->keep = true;
     else if (o == OPT_LOG_DIR)
         u->log_dir = value;
+    else if (o == OPT_INTERNET && (strcmp(value, "allow") == 0 || strcmp(value, "deny") == 0))
+        u->internet = strcmp(value, "allow") == 0;
+    else if (o == OPT_INTERNET)
+        return cli_usage_error(&cmd_up, "--internet takes allow or deny, not '%s'", value);
     else if (o == OPT_MAX &&
              num_parse_u64(str_from(value), 1, MAX_SANDBOXES, &u->max_sandboxes) < 0)
         return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
@@ -664,9 +814,12 @@ static int up_run(int argc, char **argv)
         u; /* too large for the stack; used by this function and those it calls only */
     struct err e;
 
-    u = (struct up){
-        .max_sandboxes = 64, .lock_fd = -1, .signal_fd = -1, .key_fd = -1, .listen_fd = -1
-    };
+    u = (struct up){ .max_sandboxes = 64,
+                     .lock_fd = -1,
+                     .signal_fd = -1,
+                     .key_fd = -1,
+                     .listen_fd = -1,
+                     .forwarding.fd = -1 };
     int ended = read_options(&u, argc, argv);
     if (ended >= 0)
         return ended;
@@ -707,8 +860,17 @@ const struct cli_command cmd_up = {
         "  --warm WHAT       what waits in those: python3 (default) or none\n"
         "  --keep            leave the sandboxes running at the end; a later 'up' takes "
         "them over\n"
-        "  --log-dir DIR     write DIR/warden.log and DIR/e2b-sandbox.log instead of "
-        "standard error\n"
+        "  --internet WORD   'allow': sandboxes have a network, as far as their policy goes; "
+        "starts netd.\n"
+        "                    'deny' (the default): loopback only, whatever is asked for\n"
+        "  --net-range A     first of their 1024 addresses in 198.18.0.0/15 (default: one that "
+        "the\n"
+        "                    instance's name gives)\n"
+        "  --net-dns A       server that answers names for them (default: the first of "
+        "/etc/resolv.conf)\n"
+        "  --net-conns N     connections of one sandbox at once (default: 2500)\n"
+        "  --net-bytes N     bytes a second of one sandbox, each way (default: 125000000)\n"
+        "  --log-dir DIR     write DIR/warden.log and so on instead of standard error\n"
         "  --domain, --host, --max-timeout, --pids, --conns-per-sandbox, --log-level\n"
         "                    are handed to the API: see e2b-sandbox(8)\n" PLACE_HELP
         "\nPrints what a client must export. SIGINT (Ctrl-C) "

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -59,7 +60,7 @@ _Static_assert((int)JAIL_PROFILE_STRICT == PROFILE_STRICT &&
 /* A network of its own with nothing but lo. The namespace belongs to our user namespace, not to
  * the sandbox's: root inside can neither configure it nor open raw sockets in it. We stay in it
  * for good; that is how CONNECT gets its sockets. */
-static int make_network(void)
+static int make_network(int *route_fd)
 {
     struct ifreq ifr = { .ifr_name = "lo" };
 
@@ -70,6 +71,11 @@ static int make_network(void)
         return -errno;
     ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP);
     if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
+        return -errno;
+    /* Netlink looks at who opened a socket and at who sends: this one, opened while we are root
+     * of the namespace's owner, lets netd set the network up later, and nobody else. */
+    *route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (*route_fd < 0)
         return -errno;
     /* Root inside has no capability over this namespace, so low ports are opened by a setting
      * of the namespace. */
@@ -206,7 +212,7 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
         return -errno;
     *step = STEP_NETNS;
-    if ((rc = make_network()) < 0)
+    if ((rc = make_network(&s->route_fd)) < 0)
         return rc;
     *step = STEP_HOSTNAME;
     if (sethostname(s->start.id.text, SANDBOX_ID_LEN) < 0)

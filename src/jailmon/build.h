@@ -14,6 +14,7 @@ struct sandbox {
     int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */
     int listener_fd;  /* where tripwires are heard (sys/filter.h), owned */
     int landlock_abi; /* in force for the sandbox's programs */
+    int route_fd;     /* NETLINK_ROUTE socket of our network namespace, owned (MONITOR_NETNS) */
 };
 
 /* The three parts of a start. On failure *step names the step and -errno is returned; the caller

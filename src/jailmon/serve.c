@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -233,6 +234,8 @@ static int answer(struct server *v, struct monitor_msg *m)
     case MONITOR_KILL:
         end(v, CAUSE_KILLED);
         return 0;
+    case MONITOR_NETNS:
+        return fcntl(v->sandbox->route_fd, F_DUPFD_CLOEXEC, 0);
     case MONITOR_WATCH: /* on_client */
     default:
         return -EPROTO;
@@ -269,7 +272,7 @@ static void on_client(struct server *v, size_t i)
         drop_client(v, i);
         return;
     }
-    if (rc >= 0 && m.type == MONITOR_CONNECT) {
+    if (rc >= 0 && (m.type == MONITOR_CONNECT || m.type == MONITOR_NETNS)) {
         fd = rc;
         rc = 0;
     }

@@ -57,7 +57,9 @@ static void queries_that_no_resolver_sends_are_told_apart(void **state)
         ROW(HEAD_Q WWW A_IN "x", -EBADMSG),
         ROW(HEAD_Q WWW "\x00\x01", -EBADMSG),
         ROW(HEAD_Q "\xc0\x0c" A_IN, -EBADMSG),
-        ROW(HEAD_Q "\x41" "a\0" A_IN, -EBADMSG),
+        ROW(HEAD_Q "\x41"
+                   "a\0" A_IN,
+            -EBADMSG),
         ROW(HEAD_Q WWW "\x00\x10\x00\x03", -ENOTSUP),
 #undef ROW
     };
@@ -84,8 +86,7 @@ static void aliases_are_followed_and_foreign_records_are_not(void **state)
 {
     (void)state;
     struct dns_answer a;
-    const char alias[] = HEAD_R2 WWW A_IN "\xc0\x0c" RR_CNAME
-                                          "\x00\x0a\4edge\3net\0"
+    const char alias[] = HEAD_R2 WWW A_IN "\xc0\x0c" RR_CNAME "\x00\x0a\4edge\3net\0"
                                           "\4edge\3net\0" RR_A "\x08\x08\x08\x08";
     const char foreign[] = HEAD_R1 WWW A_IN "\5other\3net\0" RR_A "\x08\x08\x08\x08";
     assert_int_equal(dns_read_answer(BYTES(alias), 0x1234, "www.example.com", &a), 0);

@@ -118,8 +118,8 @@ static void what_is_no_hello_is_refused_at_once(void **state)
 {
     (void)state;
     const struct str v[] = { STR("GET / HTTP/1.1\r\n"), STR("\x15\3\1\0\2\1\0"),
-                                    STR("\x16\3\1\0\0"), STR("\x16\3\1\0\4\2\0\0\0"),
-                                    STR("\x80\x2e\1\3\1"), STR("\x16\2") };
+                             STR("\x16\3\1\0\0"),       STR("\x16\3\1\0\4\2\0\0\0"),
+                             STR("\x80\x2e\1\3\1"),     STR("\x16\2") };
     for (size_t i = 0; i < ARRAY_LEN(v); i++) {
         static uint8_t scratch[TLS_HELLO_MAX];
         struct tls_hello h;
@@ -130,7 +130,7 @@ static void what_is_no_hello_is_refused_at_once(void **state)
 static void a_packets_ends_are_read(void **state)
 {
     (void)state;
-    const uint8_t udp[] = { 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 17, 0, 0,  198,
+    const uint8_t udp[] = { 0x45, 0, 0, 40, 0, 0, 0, 0,  64, 17, 0,  0, 198,
                             18,   0, 2, 8,  8, 8, 8, 48, 57, 0,  53, 0, 0 };
     uint8_t p[sizeof udp];
     struct ip4_flow f;

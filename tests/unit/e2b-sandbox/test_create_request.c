@@ -47,7 +47,9 @@ static void defaults_are_those_of_each_version(void **state)
     assert_int_equal(v1.timeout_s, 15);
     assert_int_equal(v2.timeout_s, 300);
     assert_true(v1.secure && v2.secure);
-    assert_int_equal(v1.internet, INTERNET_UNSET);
+    assert_int_equal(v1.network.internet, INTERNET_UNSET);
+    assert_true(v1.network.policy.open);
+    assert_false(v1.network.asks_for_access);
     assert_null(v1.metadata);
     assert_null(v1.env);
 }
@@ -89,7 +91,29 @@ static void every_supported_field_arrives_and_unknown_ones_are_ignored(void **st
     assert_int_equal(r.timeout_s, 86400);
     assert_int_equal(json_object_size(r.metadata), 1);
     assert_int_equal(json_object_size(r.env), 1);
-    assert_int_equal(r.internet, INTERNET_DENIED);
+    assert_int_equal(r.network.internet, INTERNET_DENIED);
+    assert_false(r.network.policy.open);
+}
+
+static void network_rules_become_a_policy(void **state)
+{
+    AUTO_CREATE_REQUEST struct create_request r = parsed(
+        CREATE_V2, "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"*.Example.com\","
+                   "\"tcp:1.2.3.4:443\"],\"denyOut\":[\"0.0.0.0/0\",\"8.8.8.8\"]}}");
+    AUTO_CREATE_REQUEST struct create_request denied = parsed(
+        CREATE_V2, "{\"templateID\":\"base\",\"network\":{\"denyOut\":[\"0.0.0.0/0\"]}}");
+    (void)state;
+    assert_true(r.network.asks_for_access);
+    assert_false(r.network.policy.open);
+    assert_int_equal(r.network.policy.n, 3); /* "everything" has become the default */
+    assert_true(network_wish_needs_network(&r.network));
+    assert_string_equal(r.network.text, "{\"allowOut\":[\"*.Example.com\",\"tcp:1.2.3.4:443\"],"
+                                        "\"denyOut\":[\"0.0.0.0/0\",\"8.8.8.8\"]}");
+    assert_true(egress_address_allowed(&r.network.policy, EGRESS_TCP, 0x01020304, 443));
+    assert_int_equal(egress_name_decide(&r.network.policy, "a.example.com"),
+                     EGRESS_NAME_PINNED);
+    assert_false(denied.network.asks_for_access);
+    assert_false(network_wish_needs_network(&denied.network));
 }
 
 static void a_tag_that_no_template_has_is_told_apart(void **state)
@@ -136,7 +160,18 @@ static void what_cannot_be_had_is_refused_by_name(void **state)
 {
     (void)state;
     refuses("{\"templateID\":\"b\",\"network\":{\"rules\":{\"a\":[]}}}", "network.rules");
-    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"a\"]}}", "network.allowOut");
+    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"a\"]}}", "network.allowOut[0]");
+    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"1.1.1.1\",7]}}",
+            "network.allowOut[1]");
+    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":\"1.1.1.1\"}}",
+            "network: field 'allowOut'");
+    refuses("{\"templateID\":\"b\",\"network\":{\"denyOut\":[\"example.com\"]}}",
+            "network.denyOut[0]");
+    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"10.0.0.1\"]}}",
+            "network.allowOut[0]");
+    /* A domain where everything else is open would promise what nobody keeps. */
+    refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"example.com\"]}}",
+            "network.allowOut");
     refuses("{\"templateID\":\"b\",\"network\":{\"egressProxy\":{\"address\":\"a\"}}}",
             "network.egressProxy");
     refuses("{\"templateID\":\"b\",\"network\":{\"maskRequestHost\":\"a\"}}",
@@ -171,6 +206,7 @@ int main(void)
         cmocka_unit_test(a_default_is_never_above_the_maximum),
         cmocka_unit_test(secure_counts_in_version_1_only),
         cmocka_unit_test(every_supported_field_arrives_and_unknown_ones_are_ignored),
+        cmocka_unit_test(network_rules_become_a_policy),
         cmocka_unit_test(a_tag_that_no_template_has_is_told_apart),
         cmocka_unit_test(what_is_no_template_reference_is_refused),
         cmocka_unit_test(wrong_types_and_ranges_are_refused_by_name),

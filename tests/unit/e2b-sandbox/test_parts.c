@@ -213,12 +213,9 @@ static void addresses_of_one_v6_network_share_their_failures(void **state)
 
 static struct sandbox_facts facts(char last)
 {
-    struct sandbox_facts f = { .template = "base",
-                               .token = "secret",
-                               .cpu_count = 2,
-                               .memory_mb = 512,
-                               .disk_mb = 1024,
-                               .internet = INTERNET_DENIED };
+    struct sandbox_facts f = {
+        .template = "base", .token = "secret", .cpu_count = 2, .memory_mb = 512, .disk_mb = 1024
+    };
     (void)snprintf(f.id.text, sizeof f.id.text, "i000000000000000000%c", last);
     return f;
 }
@@ -256,6 +253,7 @@ static void a_row_survives_the_database_being_opened_again(void **state)
     assert_int_equal(running().n, 0); /* starting */
     assert_int_equal(registry_set_running(registry, &f.id, 7, &e), 0);
     assert_int_equal(registry_set_end(registry, &f.id, 200, &e), 0);
+    assert_int_equal(registry_set_network(registry, &f.id, INTERNET_DENIED, "{}", &e), 0);
     registry_close(registry);
     assert_int_equal(registry_open(&registry, db_path, &e), 0);
     struct seen s = running();
@@ -265,7 +263,7 @@ static void a_row_survives_the_database_being_opened_again(void **state)
     assert_string_equal(s.metadata, "{\"a\":\"b\"}");
     assert_int_equal(s.last.started_ns, 7);
     assert_int_equal(s.last.end_ns, 200);
-    assert_int_equal(s.last.facts.internet, INTERNET_DENIED);
+    assert_int_equal(s.last.internet, INTERNET_DENIED);
     struct template_use use;
     assert_int_equal(registry_template_use(registry, "base", &use, &e), 0);
     assert_int_equal(use.count, 1);

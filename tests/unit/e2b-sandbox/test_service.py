@@ -234,11 +234,12 @@ def a_template_is_found_by_alias_namespace_and_default_tag(s):
 def get_tells_what_was_asked_for_and_how_it_is_isolated(s):
     before = time.time()
     r = s.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 120, "metadata": {"user id": "a&b", "u": "gr\u00fc\u00dfe"},
-                                        "allow_internet_access": True})
+                                        "allow_internet_access": False, "network": {"denyOut": ["8.8.8.8"]}})
     i = s.api("GET", "/sandboxes/" + r.json["sandboxID"]).json
     assert i["metadata"] == {"user id": "a&b", "u": "gr\u00fc\u00dfe"}
     assert (i["state"], i["cpuCount"], i["memoryMB"], i["diskSizeMB"]) == ("running", 2, 512, 1024)
-    assert i["volumeMounts"] == [] and i["allowInternetAccess"] is True
+    assert i["volumeMounts"] == [] and i["allowInternetAccess"] is False
+    assert i["network"] == {"allowOut": [], "denyOut": ["8.8.8.8"]}
     assert i["lifecycle"] == {"autoResume": False, "onTimeout": "kill"}
     assert i["envdAccessToken"] == r.json["envdAccessToken"]
     start, end = (datetime.fromisoformat(i[k][:19] + "+00:00").timestamp() for k in ("startedAt", "endAt"))
@@ -382,7 +383,7 @@ def a_field_of_a_wrong_type_or_range_is_400_and_named(s):
 
 @test
 def what_is_not_supported_is_refused_by_name(s):
-    for field, value in (("network", {"rules": {"api.x.com": []}}), ("network", {"allowOut": ["1.1.1.1"]}), ("network", {"allowPublicTraffic": False}),
+    for field, value in (("network", {"rules": {"api.x.com": []}}), ("network", {"allowOut": ["nonsense"]}), ("network", {"allowPublicTraffic": False}),
                          ("network", {"egressProxy": {"address": "p:1"}}), ("volumeMounts", [{"name": "v", "path": "/v"}]),
                          ("iam", {"tokens": {}, "x": 1}), ("mcp", {"x": {}}), ("autoPause", True), ("autoPauseMemory", False),
                          ("autoResume", {"enabled": True})):
@@ -390,6 +391,28 @@ def what_is_not_supported_is_refused_by_name(s):
     r = s.api("POST", "/v2/sandboxes", {"templateID": "base", "network": {"denyOut": ["0.0.0.0/0"], "rules": {}}, "volumeMounts": [], "mcp": None,
                                         "iam": None, "autoPause": False, "autoPauseMemory": True, "autoResume": {"enabled": False}})
     assert r.status == 201, r
+
+
+@test
+def a_network_is_refused_where_the_operator_gives_none_and_rules_are_kept(s):
+    for body in ({"allow_internet_access": True}, {"network": {"allowOut": ["1.1.1.1"]}},
+                 {"network": {"allowOut": ["example.com"], "denyOut": ["0.0.0.0/0"]}}):
+        is_error(s.api("POST", "/v2/sandboxes", {"templateID": "base", **body}), 403, "--internet allow", "network_not_allowed")
+    assert not s.warden.spawns
+    id = s.api("POST", "/v2/sandboxes", {"templateID": "base"}).json["sandboxID"]
+    path = f"/sandboxes/{id}/network"
+    is_error(s.api("PUT", path, {"allow_internet_access": True}), 403, "--internet allow", "network_not_allowed")
+    is_error(s.api("PUT", path, {"denyOut": ["nonsense"]}), 400, "denyOut\\[0\\]")
+    is_error(s.api("PUT", f"/sandboxes/{UNKNOWN}/network", {}), 404, "doesn't exist")
+    assert s.api("PUT", path, {"denyOut": ["0.0.0.0/0"], "allow_internet_access": False}).status == 204
+    for _ in range(2):
+        i = s.api("GET", f"/sandboxes/{id}").json
+        assert i["allowInternetAccess"] is False and i["network"] == {"allowOut": [], "denyOut": ["0.0.0.0/0"]}
+        s.stop(signal.SIGKILL)
+        s.start()
+    assert s.api("PUT", path, {}).status == 204
+    i = s.api("GET", f"/sandboxes/{id}").json
+    assert i["allowInternetAccess"] is None and i["network"] == {"allowOut": [], "denyOut": []}
 
 
 @test
@@ -419,7 +442,7 @@ def unknown_paths_are_404_and_wrong_methods_405_with_allow(s):
 @test
 def what_comes_later_is_501(s):
     for method, path in (("POST", f"/sandboxes/{UNKNOWN}/pause"), ("POST", f"/sandboxes/{UNKNOWN}/fork"), ("GET", "/snapshots"), ("GET", "/secrets"),
-                         ("PUT", f"/sandboxes/{UNKNOWN}/network"), ("POST", "/volumes"), ("POST", "/v3/templates"), ("DELETE", "/templates/x")):
+                         ("POST", "/volumes"), ("POST", "/v3/templates"), ("DELETE", "/templates/x")):
         is_error(s.api(method, path, {}), 501, "not supported", "not_implemented")
 
 

@@ -126,23 +126,23 @@ static void special_addresses_are_special_at_both_ends(void **state)
         uint32_t addr;
         bool special;
     } v[] = {
-        { IP(0, 0, 0, 0), true },          { IP(0, 255, 255, 255), true },
-        { IP(1, 0, 0, 0), false },         { IP(9, 255, 255, 255), false },
-        { IP(10, 0, 0, 0), true },         { IP(11, 0, 0, 0), false },
-        { IP(100, 63, 255, 255), false },  { IP(100, 64, 0, 0), true },
-        { IP(100, 127, 255, 255), true },  { IP(100, 128, 0, 0), false },
-        { IP(127, 0, 0, 1), true },        { IP(128, 0, 0, 0), false },
-        { IP(169, 253, 0, 1), false },     { IP(169, 254, 169, 254), true },
-        { IP(172, 15, 255, 255), false },  { IP(172, 16, 0, 0), true },
-        { IP(172, 31, 255, 255), true },   { IP(172, 32, 0, 0), false },
-        { IP(192, 0, 0, 8), true },        { IP(192, 0, 2, 1), true },
-        { IP(192, 0, 1, 1), false },       { IP(192, 88, 99, 1), true },
-        { IP(192, 168, 1, 1), true },      { IP(192, 169, 0, 0), false },
-        { IP(198, 18, 0, 1), true },       { IP(198, 19, 255, 255), true },
-        { IP(198, 20, 0, 0), false },      { IP(198, 51, 100, 7), true },
-        { IP(203, 0, 113, 7), true },      { IP(223, 255, 255, 255), false },
-        { IP(224, 0, 0, 1), true },        { IP(239, 255, 255, 250), true },
-        { IP(240, 0, 0, 0), true },        { IP(255, 255, 255, 255), true },
+        { IP(0, 0, 0, 0), true },         { IP(0, 255, 255, 255), true },
+        { IP(1, 0, 0, 0), false },        { IP(9, 255, 255, 255), false },
+        { IP(10, 0, 0, 0), true },        { IP(11, 0, 0, 0), false },
+        { IP(100, 63, 255, 255), false }, { IP(100, 64, 0, 0), true },
+        { IP(100, 127, 255, 255), true }, { IP(100, 128, 0, 0), false },
+        { IP(127, 0, 0, 1), true },       { IP(128, 0, 0, 0), false },
+        { IP(169, 253, 0, 1), false },    { IP(169, 254, 169, 254), true },
+        { IP(172, 15, 255, 255), false }, { IP(172, 16, 0, 0), true },
+        { IP(172, 31, 255, 255), true },  { IP(172, 32, 0, 0), false },
+        { IP(192, 0, 0, 8), true },       { IP(192, 0, 2, 1), true },
+        { IP(192, 0, 1, 1), false },      { IP(192, 88, 99, 1), true },
+        { IP(192, 168, 1, 1), true },     { IP(192, 169, 0, 0), false },
+        { IP(198, 18, 0, 1), true },      { IP(198, 19, 255, 255), true },
+        { IP(198, 20, 0, 0), false },     { IP(198, 51, 100, 7), true },
+        { IP(203, 0, 113, 7), true },     { IP(223, 255, 255, 255), false },
+        { IP(224, 0, 0, 1), true },       { IP(239, 255, 255, 250), true },
+        { IP(240, 0, 0, 0), true },       { IP(255, 255, 255, 255), true },
     };
     for (size_t i = 0; i < ARRAY_LEN(v); i++)
         if (egress_is_special(v[i].addr) != v[i].special)
@@ -193,9 +193,12 @@ static void names_are_decided_by_exact_name_and_by_suffix(void **state)
         const char *name;
         enum egress_name_verdict want;
     } v[] = {
-        { "example.com", EGRESS_NAME_PINNED },     { "www.example.com", EGRESS_NAME_REFUSED },
-        { "example.org", EGRESS_NAME_REFUSED },    { "a.example.org", EGRESS_NAME_PINNED },
-        { "a.b.example.org", EGRESS_NAME_PINNED }, { "badexample.org", EGRESS_NAME_REFUSED },
+        { "example.com", EGRESS_NAME_PINNED },
+        { "www.example.com", EGRESS_NAME_REFUSED },
+        { "example.org", EGRESS_NAME_REFUSED },
+        { "a.example.org", EGRESS_NAME_PINNED },
+        { "a.b.example.org", EGRESS_NAME_PINNED },
+        { "badexample.org", EGRESS_NAME_REFUSED },
         { "example.com.evil.net", EGRESS_NAME_REFUSED },
         { "git.example.net", EGRESS_NAME_PINNED },
     };

@@ -321,6 +321,27 @@ static void api_makes_threads_but_no_process_and_unix_sockets_only(void **state)
     assert_int_equal(ask(&api, SYS_socket, AF_INET, SOCK_STREAM, 0), EPERM_RET);
 }
 
+static void netd_speaks_internet_and_netlink_and_opens_nothing(void **state)
+{
+    (void)state;
+    static struct filter netd;
+    static const int refused[] = { SYS_execve, SYS_open,  SYS_openat, SYS_clone,     SYS_fork,
+                                   SYS_setuid, SYS_setns, SYS_mount,  SYS_unshare,   SYS_ptrace,
+                                   SYS_chroot, SYS_kill,  SYS_bpf,    SYS_pidfd_open };
+
+    filter_build(&netd, FILTER_NETD);
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_int_equal(ask(&netd, refused[i], 0, 0, 0), EPERM_RET);
+    assert_int_equal(ask(&netd, SYS_socket, AF_INET, SOCK_STREAM, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&netd, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE),
+                     SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&netd, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER),
+                     SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&netd, SYS_socket, AF_NETLINK, SOCK_RAW, NETLINK_AUDIT), EPERM_RET);
+    assert_int_equal(ask(&netd, SYS_socket, AF_PACKET, SOCK_RAW, 0), EPERM_RET);
+    assert_int_equal(ask(&netd, SYS_socket, AF_UNIX, SOCK_STREAM, 0), EPERM_RET);
+}
+
 /* What is a tripwire inside is refused by a report that nobody hears: an errno of this filter,
  * which the sandbox inherits, would win over the report. */
 static void warden_cannot_load_code_into_the_kernel_nor_use_keys(void **state)
@@ -358,6 +379,7 @@ int main(void)
         cmocka_unit_test(device_nodes_are_refused_and_fifos_are_not),
         cmocka_unit_test(personality_cannot_switch_randomisation_off),
         cmocka_unit_test(api_makes_threads_but_no_process_and_unix_sockets_only),
+        cmocka_unit_test(netd_speaks_internet_and_netlink_and_opens_nothing),
         cmocka_unit_test(warden_cannot_load_code_into_the_kernel_nor_use_keys),
         cmocka_unit_test(tripwires_are_reported_in_every_profile_and_none_is_allowed),
         cmocka_unit_test(profiles_differ_in_what_they_say_and_in_nothing_else),

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* e2b-sandbox/network: sandboxes' networks: given, changed, taken away, told again to a netd that has started anew. */
+#pragma once
+#include "base/buf.h"
+#include "e2b-sandbox/lifecycle.h"
+#include "e2b-sandbox/network_wish.h"
+
+/* Starts the client of netd if the operator allows networks. Waits a moment until netd knows what runs. */
+int network_start(struct app *a, struct err *e);
+
+/* Is this asked of a server whose operator does not give it? Then -1 with *f (403). */
+int network_admit(const struct app *a, const struct network_wish *w, struct failure *f);
+
+/* Gives a new sandbox what was wished for (w is taken), before anything of its user runs. 0, or -1 with *f. */
+int network_give(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f);
+/* Replaces the policy of a running one (w is taken): in force, and stored, when it returns 0. Else -1 with *f. */
+int network_change(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f);
+/* It has ended. */
+void network_forget(struct app *a, struct sandbox *s);
+/* At the start: what the registry knows of it. */
+void network_adopt(struct app *a, struct sandbox *s, enum internet_wish internet,
+                   const char *text);
+
+/* "allowInternetAccess":..., and "network":{...} if something was said, each with a comma behind it. */
+void network_describe(struct sandbox *s, struct buf *out);
+/* Of the isolation report: a string. */
+const char *network_kind(const struct app *a, struct sandbox *s);
+/* Prometheus series; none without netd. */
+void network_metrics(struct app *a, struct buf *out);

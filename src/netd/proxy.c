@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transparent proxy: ports 80 and 443 of addresses that a name has opened. The kernel sends
+ * such connections here (table.c); what the client says first must carry a name that the policy
+ * allows and that led to this very address. Then the bytes pass, both ways. TLS is not opened.
+ * Of HTTP every request is looked at, since each has a Host of its own. A refusal is a reset. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "codec/http1.h"
+#include "codec/tls_hello.h"
+#include "netd/netd.h"
+
+#define CONNS_MAX    2048u
+#define CONNS_OF_ONE 256u
+#define UP_BYTES     (HTTP1_HEAD_MAX + 1024u)
+#define DOWN_BYTES   32768u
+#define HELLO_NS     (10 * NS_PER_S) /* to say the name, and to reach the server */
+#define IDLE_NS      (900 * NS_PER_S)
+#define STATUS_N     13u /* "HTTP/1.1 101 " */
+
+enum phase {
+    PHASE_HELLO,   /* TLS: until its first message is whole */
+    PHASE_HEAD,    /* HTTP: at the beginning of a request */
+    PHASE_LENGTH,  /* in a body of known length */
+    PHASE_CHUNKED, /* in a chunked body */
+    PHASE_UPGRADE, /* asked for another protocol: nothing passes until the server agrees */
+    PHASE_TUNNEL   /* everything passes */
+};
+
+struct proxy_conn {
+    struct proxy_conn *next;
+    struct watch client, server; /* server.fd -1: not yet */
+    uint32_t index;
+    uint64_t generation;
+    uint32_t addr;
+    uint16_t port;
+    char name[EGRESS_NAME_MAX + 1];
+    enum phase phase;
+    uint64_t body_left, n_heads;
+    struct http1_chunked chunked;
+    uint64_t until_ns;
+    bool is_connected, client_eof, server_eof, told_server, told_client;
+    size_t up_n, up_ok; /* bytes in `up`, and how many of them may go */
+    size_t down_n;
+    char status[STATUS_N]; /* the beginning of what the server says, for PHASE_UPGRADE */
+    size_t status_n;
+    char up[UP_BYTES], down[DOWN_BYTES];
+};
+
+/* --- the end --- */
+
+static void conn_close(struct netd *d, struct proxy_conn *c)
+{
+    struct proxy_conn **at = &d->conns;
+    struct box *b = &d->box[c->index];
+
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+    d->n_conns--;
+    if (b->generation == c->generation && b->n_conns > 0)
+        b->n_conns--;
+    watch_close(d, &c->client);
+    if (c->server.fd >= 0)
+        watch_close(d, &c->server);
+    free(c);
+}
+
+static void reset(int fd)
+{
+    const struct linger at_once = { 1, 0 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static void conn_reset(struct netd *d, struct proxy_conn *c)
+{
+    reset(c->client.fd);
+    if (c->server.fd >= 0)
+        reset(c->server.fd);
+    conn_close(d, c);
+}
+
+/* --- may it? --- */
+
+static bool name_leads_there(struct netd *d, const struct proxy_conn *c, const char *name)
+{
+    struct box *b = &d->box[c->index];
+
+    return b->used && b->generation == c->generation &&
+           egress_name_allowed(&b->policy, name, EGRESS_TCP, c->port) &&
+           box_pin(b, name, c->addr, clock_mono_ns()) != NULL;
+}
+
+/* A connection that stands is looked at again when the policy changes: the name must still be
+ * allowed; the pin may have run out meanwhile, as DNS answers do. */
+static bool may_stay(struct netd *d, const struct proxy_conn *c)
+{
+    struct box *b = &d->box[c->index];
+
+    return b->used && b->generation == c->generation &&
+           (!c->name[0] || egress_name_allowed(&b->policy, c->name, EGRESS_TCP, c->port));
+}
+
+void proxy_recheck(struct netd *d, struct box *b)
+{
+    struct proxy_conn *next;
+
+    for (struct proxy_conn *c = d->conns; c; c = next) {
+        next = c->next;
+        if (c->index == b->index && !may_stay(d, c))
+            conn_reset(d, c);
+    }
+}
+
+/* -EACCES, or 0 with the name noted. */
+static int check_name(struct netd *d, struct proxy_conn *c, struct str said)
+{
+    char name[EGRESS_NAME_MAX + 1];
+
+    if (egress_name_normalise(said, name) < 0 || !name_leads_there(d, c, name))
+        return -EACCES;
+    memcpy(c->name, name, sizeof name);
+    return 0;
+}
+
+static int check_hello(struct netd *d, struct proxy_conn *c)
+{
+    uint8_t scratch[TLS_HELLO_MAX];
+    struct tls_hello h;
+    int rc = tls_hello_read((const uint8_t *)c->up, c->up_n, scratch, &h);
+
+    if (rc <= 0)
+        return rc < 0 ? -EACCES : 0;
+    if (h.encrypted || check_name(d, c, str_from(h.name)) < 0)
+        return -EACCES;
+    c->phase = PHASE_TUNNEL;
+    return 0;
+}
+
+static struct str without_port(struct str host)
+{
+    struct str name, port;
+    (void)str_cut(host, ':', &name, &port);
+    return name;
+}
+
+/* -EACCES, or 0 with c->up_ok moved over a whole head if there is one. */
+static int check_head(struct netd *d, struct proxy_conn *c)
+{
+    struct http1_head head;
+    enum http1_reason why;
+    int n = http1_parse_request(c->up + c->up_ok, c->up_n - c->up_ok, &head, &why);
+
+    if (n == 0)
+        return 0;
+    if (n < 0 || check_name(d, c, without_port(head.host)) < 0)
+        return -EACCES;
+    c->up_ok += (size_t)n;
+    c->n_heads++;
+    c->body_left = head.content_length;
+    c->chunked = (struct http1_chunked){ 0 };
+    if (http1_get(&head, "Upgrade").p)
+        c->phase = PHASE_UPGRADE;
+    else if (head.framing == HTTP1_CHUNKED)
+        c->phase = PHASE_CHUNKED;
+    else if (head.framing == HTTP1_LENGTH && head.content_length > 0)
+        c->phase = PHASE_LENGTH;
+    /* Only the first request may change the protocol: then the server's first bytes are its
+     * answer to it, and nothing that a client can have put there. */
+    return c->phase == PHASE_UPGRADE && (head.framing != HTTP1_NO_BODY || c->n_heads > 1)
+               ? -EACCES
+               : 0;
+}
+
+static void pass_length(struct proxy_conn *c)
+{
+    size_t n = c->up_n - c->up_ok;
+
+    if (n > c->body_left)
+        n = (size_t)c->body_left;
+    c->up_ok += n;
+    c->body_left -= n;
+    if (c->body_left == 0)
+        c->phase = PHASE_HEAD;
+}
+
+static int pass_chunks(struct proxy_conn *c)
+{
+    while (c->up_ok < c->up_n && !c->chunked.done) {
+        struct str data;
+        long n = http1_chunked_decode(&c->chunked, c->up + c->up_ok, c->up_n - c->up_ok, &data);
+        if (n < 0)
+            return -EACCES;
+        if (n == 0)
+            break;
+        c->up_ok += (size_t)n;
+    }
+    if (c->chunked.done)
+        c->phase = PHASE_HEAD;
+    return 0;
+}
+
+/* Has the server agreed to leave HTTP? */
+static int check_upgrade(struct proxy_conn *c)
+{
+    if (c->status_n < STATUS_N)
+        return 0;
+    bool agreed =
+        memcmp(c->status, "HTTP/1.", 7) == 0 && memcmp(c->status + 8, " 101 ", 5) == 0;
+    c->phase = agreed ? PHASE_TUNNEL : PHASE_HEAD;
+    return 0;
+}
+
+static int check_step(struct netd *d, struct proxy_conn *c)
+{
+    switch (c->phase) {
+    case PHASE_HELLO:
+        return check_hello(d, c);
+    case PHASE_HEAD:
+        return check_head(d, c);
+    case PHASE_LENGTH:
+        pass_length(c);
+        return 0;
+    case PHASE_CHUNKED:
+        return pass_chunks(c);
+    case PHASE_UPGRADE:
+        return check_upgrade(c);
+    case PHASE_TUNNEL:
+        c->up_ok = c->up_n;
+        return 0;
+    }
+    return -EACCES;
+}
+
+/* As far as the bytes go. */
+static int check(struct netd *d, struct proxy_conn *c)
+{
+    size_t before;
+    enum phase phase;
+
+    do {
+        before = c->up_ok;
+        phase = c->phase;
+        int rc = check_step(d, c);
+        if (rc < 0)
+            return rc;
+    } while ((c->up_ok != before || c->phase != phase) && c->up_ok < c->up_n);
+    /* A head that fills the buffer will not get whole. */
+    return c->up_n == sizeof c->up && c->up_ok == 0 && c->phase <= PHASE_HEAD ? -EACCES : 0;
+}
+
+static void refuse(struct netd *d, struct proxy_conn *c)
+{
+    struct box *b = &d->box[c->index];
+
+    if (b->used && b->generation == c->generation)
+        box_denied(d, b, NETD_WHY_SNI, c->addr, c->port, EGRESS_TCP, NULL);
+    conn_reset(d, c);
+}
+
+/* --- bytes --- */
+
+static void on_server(struct netd *d, struct watch *w, uint32_t events);
+
+static int connect_server(struct netd *d, struct proxy_conn *c)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(c->port),
+                              .sin_addr.s_addr = htonl(c->addr) };
+    int one = 1;
+
+    c->server.ready = on_server;
+    c->server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (c->server.fd < 0)
+        return -errno;
+    (void)setsockopt(c->server.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(c->server.fd, (const struct sockaddr *)&to, sizeof to) < 0 &&
+        errno != EINPROGRESS)
+        return -errno;
+    return watch_add(d, &c->server, EPOLLOUT);
+}
+
+/* What each side is waited for. */
+static int update(struct netd *d, struct proxy_conn *c)
+{
+    uint32_t client = 0, server = 0;
+
+    if (!c->client_eof && c->up_n < sizeof c->up)
+        client |= EPOLLIN;
+    if (c->down_n > 0)
+        client |= EPOLLOUT;
+    if (!c->is_connected || c->up_ok > 0)
+        server |= EPOLLOUT;
+    if (c->is_connected && !c->server_eof && c->down_n < sizeof c->down)
+        server |= EPOLLIN;
+    int rc = watch_change(d, &c->client, client);
+    if (rc == 0 && c->server.fd >= 0)
+        rc = watch_change(d, &c->server, server);
+    return rc;
+}
+
+/* Reads what there is room for. 0; -EPIPE at a failure. */
+static int fill(int fd, char *p, size_t *n, size_t max, bool *eof)
+{
+    if (*n == max || *eof)
+        return 0;
+    ssize_t got = recv(fd, p + *n, max - *n, MSG_DONTWAIT);
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+    *eof = got == 0;
+    *n += (size_t)got;
+    return 0;
+}
+
+/* Writes the first `ok` of `n` bytes as far as it goes, and moves the rest to the front. */
+static int flush(int fd, char *p, size_t *n, size_t *ok)
+{
+    if (*ok == 0)
+        return 0;
+    ssize_t put = send(fd, p, *ok, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+    memmove(p, p + put, *n - (size_t)put);
+    *n -= (size_t)put;
+    *ok -= (size_t)put;
+    return 0;
+}
+
+static int pump_up(struct netd *d, struct proxy_conn *c)
+{
+    if (fill(c->client.fd, c->up, &c->up_n, sizeof c->up, &c->client_eof) < 0)
+        return -EPIPE;
+    if (c->up_ok < c->up_n || c->phase == PHASE_UPGRADE) {
+        int rc = check(d, c);
+        if (rc < 0)
+            return rc;
+    }
+    if (c->server.fd < 0)
+        return c->up_ok > 0 ? connect_server(d, c) : 0;
+    return c->is_connected ? flush(c->server.fd, c->up, &c->up_n, &c->up_ok) : 0;
+}
+
+static int pump_down(struct proxy_conn *c)
+{
+    size_t before = c->down_n;
+
+    if (!c->is_connected)
+        return 0;
+    if (fill(c->server.fd, c->down, &c->down_n, sizeof c->down, &c->server_eof) < 0)
+        return -EPIPE;
+    for (size_t i = before; i < c->down_n && c->status_n < STATUS_N; i++)
+        c->status[c->status_n++] = c->down[i];
+    size_t ok = c->down_n;
+    return flush(c->client.fd, c->down, &c->down_n, &ok);
+}
+
+/* An end is passed on once everything before it has been. */
+static void pass_ends(struct proxy_conn *c)
+{
+    if (c->client_eof && c->is_connected && c->up_ok == 0 && !c->told_server) {
+        (void)shutdown(c->server.fd, SHUT_WR);
+        c->told_server = true;
+    }
+    if (c->server_eof && c->down_n == 0 && !c->told_client) {
+        (void)shutdown(c->client.fd, SHUT_WR);
+        c->told_client = true;
+    }
+}
+
+static void pump(struct netd *d, struct proxy_conn *c)
+{
+    int rc = pump_down(c);
+
+    if (rc == 0)
+        rc = pump_up(d, c);
+    if (rc == -EACCES) {
+        refuse(d, c);
+        return;
+    }
+    if (rc < 0) { /* one side is gone, or the server does not answer: the other learns it so */
+        conn_reset(d, c);
+        return;
+    }
+    pass_ends(c);
+    bool over = c->server.fd < 0 ? c->client_eof : c->told_client && c->told_server;
+    if (over)
+        conn_close(d, c);
+    else if (update(d, c) < 0)
+        conn_reset(d, c);
+    else if (c->is_connected)
+        c->until_ns = clock_mono_ns() + IDLE_NS;
+}
+
+static void on_client(struct netd *d, struct watch *w, uint32_t events)
+{
+    struct proxy_conn *c =
+        (struct proxy_conn *)(void *)((char *)w - offsetof(struct proxy_conn, client));
+
+    if (events & EPOLLERR || (events & EPOLLHUP && c->client_eof))
+        conn_reset(d, c);
+    else
+        pump(d, c);
+}
+
+static void on_server(struct netd *d, struct watch *w, uint32_t events)
+{
+    struct proxy_conn *c =
+        (struct proxy_conn *)(void *)((char *)w - offsetof(struct proxy_conn, server));
+    int error = 0;
+    socklen_t n = sizeof error;
+
+    if (!c->is_connected) {
+        if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0 || error != 0) {
+            conn_reset(d, c);
+            return;
+        }
+        c->is_connected = true;
+        d->box[c->index].proxied++;
+    } else if (events & EPOLLERR || (events & EPOLLHUP && c->server_eof)) {
+        conn_reset(d, c);
+        return;
+    }
+    pump(d, c);
+}
+
+void proxy_tick(struct netd *d, uint64_t now_ns)
+{
+    struct proxy_conn *next;
+
+    for (struct proxy_conn *c = d->conns; c; c = next) {
+        next = c->next;
+        if (c->until_ns < now_ns)
+            conn_reset(d, c);
+    }
+}
+
+/* --- the beginning --- */
+
+/* Where the sandbox wanted to go, before the kernel sent it to us. */
+static int original(int fd, uint32_t *addr, uint16_t *port)
+{
+    struct sockaddr_in at = { 0 };
+    socklen_t n = sizeof at;
+
+    if (getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &at, &n) < 0)
+        return -errno;
+    *addr = ntohl(at.sin_addr.s_addr);
+    *port = ntohs(at.sin_port);
+    return *port == 80 || *port == 443 ? 0 : -EPERM;
+}
+
+static void on_accept(struct netd *d, struct watch *w, uint32_t events)
+{
+    struct sockaddr_in from = { 0 };
+    socklen_t n = sizeof from;
+    uint32_t addr = 0;
+    uint16_t port = 0;
+    AUTO_CLOSE int fd =
+        accept4(w->fd, (struct sockaddr *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    (void)events;
+    if (fd < 0)
+        return;
+    struct box *b = box_by_addr(d, ntohl(from.sin_addr.s_addr));
+    reset(fd); /* until it is taken */
+    if (!b || original(fd, &addr, &port) < 0 || egress_is_special(addr))
+        return;
+    struct proxy_conn *c =
+        d->n_conns < CONNS_MAX && b->n_conns < CONNS_OF_ONE ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        box_denied(d, b, NETD_WHY_LIMIT, addr, port, EGRESS_TCP, NULL);
+        return;
+    }
+    const struct linger usual = { 0, 0 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &usual, sizeof usual);
+    c->client = (struct watch){ .fd = fd_steal(&fd), .ready = on_client };
+    c->server.fd = -1;
+    c->index = b->index;
+    c->generation = b->generation;
+    c->addr = addr;
+    c->port = port;
+    c->phase = port == 443 ? PHASE_HELLO : PHASE_HEAD;
+    c->until_ns = clock_mono_ns() + HELLO_NS;
+    c->next = d->conns;
+    d->conns = c;
+    d->n_conns++;
+    b->n_conns++;
+    if (watch_add(d, &c->client, EPOLLIN) < 0)
+        conn_reset(d, c);
+}
+
+int proxy_open(struct netd *d, struct err *e)
+{
+    int fd = -1;
+
+    if (listen_on_gateway(d, PORT_PROXY, &fd, e) < 0)
+        return -e->code;
+    d->proxy = (struct watch){ .fd = fd, .ready = on_accept };
+    return 0;
+}

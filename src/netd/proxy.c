@@ -46,6 +46,7 @@ struct proxy_conn {
     char name[EGRESS_NAME_MAX + 1];
     enum phase phase;
     uint64_t body_left, n_heads;
+    uint64_t moved; /* bytes read and written: a connection where nothing moves ends */
     struct http1_chunked chunked;
     uint64_t until_ns;
     bool is_connected, client_eof, server_eof, told_server, told_client;
@@ -308,8 +309,8 @@ static int update(struct netd *d, struct proxy_conn *c)
     return rc;
 }
 
-/* Reads what there is room for. 0; -EPIPE at a failure. */
-static int fill(int fd, char *p, size_t *n, size_t max, bool *eof)
+/* Reads what there is room for, adding to *moved. 0; -EPIPE at a failure. */
+static int fill(int fd, char *p, size_t *n, size_t max, bool *eof, uint64_t *moved)
 {
     if (*n == max || *eof)
         return 0;
@@ -318,11 +319,12 @@ static int fill(int fd, char *p, size_t *n, size_t max, bool *eof)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
     *eof = got == 0;
     *n += (size_t)got;
+    *moved += (size_t)got;
     return 0;
 }
 
 /* Writes the first `ok` of `n` bytes as far as it goes, and moves the rest to the front. */
-static int flush(int fd, char *p, size_t *n, size_t *ok)
+static int flush(int fd, char *p, size_t *n, size_t *ok, uint64_t *moved)
 {
     if (*ok == 0)
         return 0;
@@ -332,12 +334,13 @@ static int flush(int fd, char *p, size_t *n, size_t *ok)
     memmove(p, p + put, *n - (size_t)put);
     *n -= (size_t)put;
     *ok -= (size_t)put;
+    *moved += (size_t)put;
     return 0;
 }
 
 static int pump_up(struct netd *d, struct proxy_conn *c)
 {
-    if (fill(c->client.fd, c->up, &c->up_n, sizeof c->up, &c->client_eof) < 0)
+    if (fill(c->client.fd, c->up, &c->up_n, sizeof c->up, &c->client_eof, &c->moved) < 0)
         return -EPIPE;
     if (c->up_ok < c->up_n || c->phase == PHASE_UPGRADE) {
         int rc = check(d, c);
@@ -346,7 +349,7 @@ static int pump_up(struct netd *d, struct proxy_conn *c)
     }
     if (c->server.fd < 0)
         return c->up_ok > 0 ? connect_server(d, c) : 0;
-    return c->is_connected ? flush(c->server.fd, c->up, &c->up_n, &c->up_ok) : 0;
+    return c->is_connected ? flush(c->server.fd, c->up, &c->up_n, &c->up_ok, &c->moved) : 0;
 }
 
 static int pump_down(struct proxy_conn *c)
@@ -355,12 +358,12 @@ static int pump_down(struct proxy_conn *c)
 
     if (!c->is_connected)
         return 0;
-    if (fill(c->server.fd, c->down, &c->down_n, sizeof c->down, &c->server_eof) < 0)
+    if (fill(c->server.fd, c->down, &c->down_n, sizeof c->down, &c->server_eof, &c->moved) < 0)
         return -EPIPE;
     for (size_t i = before; i < c->down_n && c->status_n < STATUS_N; i++)
         c->status[c->status_n++] = c->down[i];
     size_t ok = c->down_n;
-    return flush(c->client.fd, c->down, &c->down_n, &ok);
+    return flush(c->client.fd, c->down, &c->down_n, &ok, &c->moved);
 }
 
 /* An end is passed on once everything before it has been. */
@@ -378,6 +381,7 @@ static void pass_ends(struct proxy_conn *c)
 
 static void pump(struct netd *d, struct proxy_conn *c)
 {
+    uint64_t before = c->moved;
     int rc = pump_down(c);
 
     if (rc == 0)
@@ -396,7 +400,7 @@ static void pump(struct netd *d, struct proxy_conn *c)
         conn_close(d, c);
     else if (update(d, c) < 0)
         conn_reset(d, c);
-    else if (c->is_connected)
+    else if (c->is_connected && c->moved != before)
         c->until_ns = clock_mono_ns() + IDLE_NS;
 }
 
@@ -405,7 +409,8 @@ static void on_client(struct netd *d, struct watch *w, uint32_t events)
     struct proxy_conn *c =
         (struct proxy_conn *)(void *)((char *)w - offsetof(struct proxy_conn, client));
 
-    if (events & EPOLLERR || (events & EPOLLHUP && c->client_eof))
+    /* It is reported again and again: nothing to be read, or no room to read it, is the end. */
+    if (events & EPOLLERR || (events & EPOLLHUP && (c->client_eof || c->up_n == sizeof c->up)))
         conn_reset(d, c);
     else
         pump(d, c);
@@ -424,8 +429,10 @@ static void on_server(struct netd *d, struct watch *w, uint32_t events)
             return;
         }
         c->is_connected = true;
+        c->until_ns = clock_mono_ns() + IDLE_NS;
         d->box[c->index].proxied++;
-    } else if (events & EPOLLERR || (events & EPOLLHUP && c->server_eof)) {
+    } else if (events & EPOLLERR ||
+               (events & EPOLLHUP && (c->server_eof || c->down_n == sizeof c->down))) {
         conn_reset(d, c);
         return;
     }

@@ -197,7 +197,8 @@ while True:
     ['W09 DoH by address', REFUSED, tls('1.1.1.1', 'cloudflare-dns.com')],
     ['W10 ICMP', PROHIBITED, { kind_of: 'ping', to: '9.9.9.10' }],
     ['W10 raw sockets', 'EPERM', { kind_of: 'protocol', type: 3, number: 47, to: '9.9.9.10', port: 0 }],
-    ['W10 SCTP', /^(EPERM|EPROTONOSUPPORT|ESOCKTNOSUPPORT)$/, { kind_of: 'protocol', type: 1, number: 132, to: '9.9.9.10', port: 80 }],
+    ['W10 SCTP', /^(EPERM|EPROTONOSUPPORT|ESOCKTNOSUPPORT|timeout)$/, // it takes ICMP for a hint
+      { kind_of: 'protocol', type: 1, number: 132, to: '9.9.9.10', port: 80 }],
   ])
   const special = (s) => flows(s, s === open ? 'special, all allowed' : 'special', [
     ['W01 the metadata service of the host\'s network', REFUSED, tcp('169.254.169.254', 8080)],

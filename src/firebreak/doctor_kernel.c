@@ -2,6 +2,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,8 +12,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -239,6 +244,48 @@ static void check_landlock(struct doctor *d)
                    "not available: %s", strerror(errno));
 }
 
+/* Asks nf_tables for its generation, as netd's library does first. 0 or an errno. */
+static int ask_nftables(void)
+{
+    struct {
+        struct nlmsghdr head;
+        struct nfgenmsg body;
+    } ask = { { .nlmsg_len = sizeof ask,
+                .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+                .nlmsg_flags = NLM_F_REQUEST },
+              { .nfgen_family = AF_UNSPEC } };
+    union {
+        struct nlmsghdr head;
+        char bytes[4096];
+    } answer = { 0 };
+    const struct timeval limit = { .tv_sec = 1 };
+    AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+        send(fd, &ask, sizeof ask, 0) < 0 || recv(fd, &answer, sizeof answer, 0) < 0)
+        return errno;
+    if (answer.head.nlmsg_type != NLMSG_ERROR)
+        return 0;
+    const struct nlmsgerr *why = (const void *)(answer.bytes + NLMSG_HDRLEN);
+    return -why->error;
+}
+
+static void check_networks(struct doctor *d)
+{
+    int rc = ask_nftables();
+
+    if (rc == 0)
+        doctor_add(d, CHECK_PASS, "networks", NULL,
+                   "nf_tables answers: 'up --internet allow' can filter");
+    else if (rc == EPERM)
+        doctor_add(d, CHECK_WARN, "networks", "run: sudo firebreak doctor",
+                   "nf_tables can be asked by root only");
+    else
+        doctor_add(d, CHECK_WARN, "networks",
+                   "modprobe nf_tables; sandboxes run without networks until then",
+                   "nf_tables: %s", strerror(rc));
+}
+
 void doctor_kernel(struct doctor *d)
 {
     if (geteuid() == 0)
@@ -252,4 +299,5 @@ void doctor_kernel(struct doctor *d)
     check_overlay(d);
     check_seccomp(d);
     check_landlock(d);
+    check_networks(d);
 }

@@ -160,7 +160,8 @@ int table_remove_box(struct netd *d, const struct box *b, struct err *e);
 /* `replace`: there may be an element of that address already. */
 int table_pin(struct netd *d, const struct box *b, const char *name, uint32_t addr,
               uint32_t seconds, bool replace, struct err *e);
-void table_unpin(struct netd *d, const struct box *b, uint32_t addr);
+/* Closes the addresses of all its names: in one go where that can be, since a sandbox may have a thousand. */
+void table_unpin(struct netd *d, const struct box *b);
 int table_counters(struct netd *d, struct netd_counters *c, struct err *e); /* adds */
 
 /* --- links (link.c) --- */

@@ -84,8 +84,7 @@ static void remove_box(struct netd *d, struct box *b)
     if (b->in_table && table_remove_box(d, b, &e) < 0)
         log_error("table_failed", "sandbox=%s err=\"%s\"", b->id.text, e.text);
     flow_cut(d, b, true);
-    for (size_t i = 0; i < b->n_pins; i++)
-        table_unpin(d, b, b->pin[i].addr);
+    table_unpin(d, b);
     b->used = false;
     proxy_recheck(d, b);
     box_free(d, b);
@@ -158,8 +157,7 @@ static int apply_policy(struct netd *d, struct box *b, struct err *e)
         free((void *)(uintptr_t)policy.rule);
         return -e->code;
     }
-    for (size_t i = 0; i < b->n_pins; i++)
-        table_unpin(d, b, b->pin[i].addr); /* by the old policy's ports */
+    table_unpin(d, b); /* by the old policy's ports */
     free((void *)(uintptr_t)b->policy.rule);
     free(b->region);
     b->policy = policy;

@@ -406,7 +406,7 @@ static void delete_pin(struct netd *d, struct buf *c)
     buf_clear(c);
 }
 
-void table_unpin(struct netd *d, const struct box *b, uint32_t addr)
+static void unpin_address(struct netd *d, const struct box *b, uint32_t addr)
 {
     AUTO_BUF struct buf c = BUF_INIT(COMMAND_MAX);
     struct ports p = { d, b, &c, addr, 0, "delete" };
@@ -423,6 +423,35 @@ void table_unpin(struct netd *d, const struct box *b, uint32_t addr)
         add_port(EGRESS_UDP, r->port_first, &p);
         delete_pin(d, &c);
     }
+}
+
+static bool is_first_of_its_address(const struct box *b, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (b->pin[j].addr == b->pin[i].addr)
+            return false;
+    return true;
+}
+
+void table_unpin(struct netd *d, const struct box *b)
+{
+    AUTO_BUF struct buf c = BUF_INIT(COMMAND_MAX);
+    struct ports p = { d, b, &c, 0, 0, "delete" };
+    uint64_t now_ns = clock_mono_ns();
+    bool simple = true; /* each address has one name, and none is about to expire */
+    struct err ignored;
+
+    for (size_t i = 0; i < b->n_pins; i++) {
+        simple =
+            simple && is_first_of_its_address(b, i) && b->pin[i].until_ns > now_ns + NS_PER_S;
+        p.addr = b->pin[i].addr;
+        add_pin(&p, b->pin[i].name);
+    }
+    if (b->n_pins == 0 || (simple && run(d, &c, "close the addresses of names", &ignored) == 0))
+        return;
+    for (size_t i = 0; i < b->n_pins; i++)
+        if (is_first_of_its_address(b, i))
+            unpin_address(d, b, b->pin[i].addr);
 }
 
 /* --- counters --- */

@@ -319,6 +319,8 @@ static int create_v2(const struct cgroup_host *h, const char *id, const struct c
     if ((h->v2_memory && !enable(fd, "+memory")) || (h->v2_pids && !enable(fd, "+pids")) ||
         (h->v2_io && !enable(fd, "+io")))
         return err_set(e, errno, "pass controllers on to the children of cgroup '%s'", id);
+    if (h->v2_memory) /* a child's protection counts as far as its parent's */
+        (void)write_u64(fd, "memory.low", l->memory_low_bytes);
     if (mkdirat(fd, "mon", 0755) < 0)
         return err_set(e, errno, "make the children of cgroup '%s'", id);
     AUTO_CLOSE int box = make_group(fd, "box", false, e);

@@ -83,6 +83,30 @@ static void every_field_of_a_metadata_file_arrives(void **state)
     assert_string_equal(json_string_value(json_object_get(t.env, "PATH")), "/bin");
 }
 
+static void
+what_it_says_of_its_walls_arrives_and_is_the_default_if_it_says_nothing(void **state)
+{
+    static const char more[] = "{\"seccomp\":\"debug\",\"userNamespaces\":true,"
+                               "\"writableLayer\":\"disk\",\"cpuShares\":2048,\"ioMBps\":20,";
+    AUTO_TEMPLATE struct template t = { 0 };
+    AUTO_TEMPLATE struct template plain = { 0 };
+    struct err e = { 0 };
+    char text[2048];
+
+    (void)state;
+    int n = snprintf(text, sizeof text, "%s%s", more, &BASE[1]);
+    assert_int_equal(template_parse((struct str){ text, (size_t)n }, &t, &e), 0);
+    assert_int_equal(t.profile, 2);
+    assert_true(t.user_namespaces && t.disk_file);
+    assert_int_equal(t.cpu_shares, 2048);
+    assert_int_equal(t.io_mib_per_s, 20);
+    assert_int_equal(template_parse(STR(BASE), &plain, &e), 0);
+    assert_int_equal(plain.profile, 0);
+    assert_false(plain.user_namespaces || plain.disk_file);
+    assert_int_equal(plain.cpu_shares, 0);
+    assert_int_equal(plain.io_mib_per_s, 0);
+}
+
 /* Replaces the first `from` in BASE and expects a refusal whose text has `field`. */
 static void refuses(const char *from, const char *to, const char *field)
 {
@@ -117,6 +141,12 @@ static void a_wrong_field_is_refused_by_name(void **state)
     refuses("\"/home/user\"", "\"home\"", "workdir");
     refuses("\"/bin\"", "1", "env");
     refuses("\"bytes\":4096,", "", "bytes");
+    refuses("{", "{\"seccomp\":\"off\",", "seccomp");
+    refuses("{", "{\"seccomp\":1,", "seccomp");
+    refuses("{", "{\"writableLayer\":\"ssd\",", "writableLayer");
+    refuses("{", "{\"userNamespaces\":1,", "userNamespaces");
+    refuses("{", "{\"cpuShares\":1,", "cpuShares");
+    refuses("{", "{\"ioMBps\":0,", "ioMBps");
 }
 
 static void a_template_is_found_by_name_and_by_alias(void **state)
@@ -201,6 +231,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_of_a_metadata_file_arrives),
+        cmocka_unit_test(
+            what_it_says_of_its_walls_arrives_and_is_the_default_if_it_says_nothing),
         cmocka_unit_test(a_wrong_field_is_refused_by_name),
         cmocka_unit_test_teardown(a_template_is_found_by_name_and_by_alias, empty_dir),
         cmocka_unit_test_teardown(a_file_that_is_a_link_or_a_pipe_or_too_big_is_not_read,

@@ -116,6 +116,7 @@ async function main([trees = '10000', seed = String(Date.now() % 1e6), from]) {
   Object.assign(process.env, i.env)
   const { Sandbox } = await import('./sdk.mjs')
   const images = new HostileImages({ store: join(i.state, 'templates'), Sandbox, instance: i.name })
+  process.on('exit', () => images.end()) // also when it is interrupted
   const count = { trees: 0, started: 0, ran: 0, refused: 0, faulty: 0 }
   const steps = new Map()
   const began = performance.now()

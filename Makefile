@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 BUILD ?= build
 S ?= 60
+P ?=
 
 .PHONY: build install quickstart test quick e2e security fault hostile-images fuzz bench lint fmt docs vm vm-test e2b-health soak clean help
 
@@ -45,8 +46,8 @@ bench: build ## speed, side by side with the alternatives
 	@tools/install-deps.sh bench
 	@FIREBREAK_BUILD=$(BUILD) tests/bench/run.sh
 
-soak: build ## S=seconds: creates and kills sandboxes and looks for leaks
-	@BUILD=$(BUILD) tools/soak.sh "$(S)"
+soak: build ## P="leaks storm calls recovery": hours of tests/fault; 100,000 sandboxes, 10,000 kills, each system call
+	@BUILD=$(BUILD) tools/soak.sh $(P)
 
 lint: ## clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, codespell
 	@tools/install-deps.sh lint

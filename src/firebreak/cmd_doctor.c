@@ -132,6 +132,7 @@ static int doctor_run(int argc, char **argv)
         return cli_usage_error(&cmd_doctor, "%s", e.text);
     doctor_kernel(&d);
     doctor_cgroup(&d);
+    doctor_capacity(&d);
     doctor_host(&d);
     if (json)
         print_json(&d);

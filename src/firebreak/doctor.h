@@ -40,6 +40,7 @@ unsigned doctor_release(void);
 
 void doctor_kernel(struct doctor *d); /* doctor_kernel.c: what the kernel can do */
 void doctor_cgroup(struct doctor *d); /* doctor_cgroup.c: which limits are enforceable */
+void doctor_capacity(struct doctor *d); /* doctor_capacity.c: for how many there is room */
 void doctor_host(
     struct doctor
         *d); /* doctor_host.c: KVM, settings, this installation; chooses the isolation */

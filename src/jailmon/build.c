@@ -85,6 +85,17 @@ static int make_network(int *route_fd)
     return rc;
 }
 
+/* inotify instances are counted per user namespace and owner, all the way up: at the top all
+ * sandboxes are root's together, with 128 unless the host says otherwise. One sandbox may take
+ * so many (ours is the namespace in which its whole range is one owner's), and no more. */
+static int bound_inotify(void)
+{
+    int rc = task_write_file(AT_FDCWD, "/proc/sys/user/max_inotify_instances", "64");
+    if (rc == 0)
+        rc = task_write_file(AT_FDCWD, "/proc/sys/user/max_inotify_watches", "16384");
+    return rc;
+}
+
 /* envd's listening socket exists before envd: a connection made at once waits in its queue, so
  * nobody has to poll for readiness. */
 static int open_agent_socket(int *out)
@@ -212,7 +223,7 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
         return -errno;
     *step = STEP_NETNS;
-    if ((rc = make_network(&s->route_fd)) < 0)
+    if ((rc = make_network(&s->route_fd)) < 0 || (rc = bound_inotify()) < 0)
         return rc;
     *step = STEP_HOSTNAME;
     if (sethostname(s->start.id.text, SANDBOX_ID_LEN) < 0)

@@ -23,12 +23,6 @@
 #define RECORD_ID   8 /* offsets in a record: version, slot, id (warden(8)) */
 #define RECORD_SLOT 4
 
-const char *const hierarchy_name[HIERARCHY_N] = {
-    [HIERARCHY_V2] = "unified", [HIERARCHY_MEMORY] = "memory",
-    [HIERARCHY_CPU] = "cpu",    [HIERARCHY_CPUACCT] = "cpuacct",
-    [HIERARCHY_PIDS] = "pids",  [HIERARCHY_FREEZER] = "freezer",
-};
-
 void *sight_append(void *list, size_t size)
 {
     SIGHT_LIST(sight_text) *l = list; /* all lists have this shape */
@@ -56,14 +50,6 @@ void sight_fini(struct sight *s)
     free(s->mount.at);
     free(s->loop.at);
     *s = (struct sight){ 0 };
-}
-
-const struct sight_process *sight_daemon(const struct sight *s, enum sight_role role)
-{
-    for (size_t i = 0; i < s->process.n; i++)
-        if (s->process.at[i].role == role && s->process.at[i].state != 'Z')
-            return &s->process.at[i];
-    return NULL;
 }
 
 static bool add_text(void *list, const char *text)

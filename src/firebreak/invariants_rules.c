@@ -13,6 +13,12 @@
 /* src/warden/main.c says why each of them. */
 #define WARDEN_CAPS UINT64_C(0x2800fb)
 
+const char *const hierarchy_name[HIERARCHY_N] = {
+    [HIERARCHY_V2] = "unified", [HIERARCHY_MEMORY] = "memory",
+    [HIERARCHY_CPU] = "cpu",    [HIERARCHY_CPUACCT] = "cpuacct",
+    [HIERARCHY_PIDS] = "pids",  [HIERARCHY_FREEZER] = "freezer",
+};
+
 void findings_add(struct findings *f, unsigned invariant, const char *subject, const char *fmt,
                   ...)
 {
@@ -43,6 +49,14 @@ void findings_fini(struct findings *f)
 }
 
 /* --- what the rules ask --- */
+
+const struct sight_process *sight_daemon(const struct sight *s, enum sight_role role)
+{
+    for (size_t i = 0; i < s->process.n; i++)
+        if (s->process.at[i].role == role && s->process.at[i].state != 'Z')
+            return &s->process.at[i];
+    return NULL;
+}
 
 static bool is_ours(const struct sight *s, uint32_t uid)
 {

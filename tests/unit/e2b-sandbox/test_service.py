@@ -1019,6 +1019,21 @@ def what_died_unwatched_is_unknown_after_the_restart_and_orphans_are_killed(s):
 
 
 @test
+def more_sandboxes_than_one_part_of_the_wardens_list_are_all_found_again(s):
+    s.warden.max_sandboxes = 2 * fake_warden.LIST_ROWS + 10
+    s.stop()
+    s.start()
+    made = {s.create() for _ in range(s.warden.max_sandboxes)}
+    s.stop(signal.SIGKILL)
+    s.start()
+    assert {i["sandboxID"] for i in s.api("GET", "/sandboxes").json} == made
+    time.sleep(0.3)  # the reconciler has compared by then, and would have ended what it misses
+    assert {i["sandboxID"] for i in s.api("GET", "/sandboxes").json} == made and len(s.warden.sandboxes) == len(made)
+    for sandbox in made:
+        assert s.api("DELETE", "/sandboxes/" + sandbox).status == 204
+
+
+@test
 def without_the_warden_sandboxes_are_reached_and_killed_and_creates_are_503(s):
     kept, killed = s.create(), s.create()
     s.warden.stop()

@@ -319,6 +319,8 @@ static int look_processes(struct sight *s, const struct sight_options *o, const 
     char status[STATUS_MAX + 1];
     int n = all_pids(&pids), rc = 0;
 
+    if (n <= 0 || !pids)
+        return n;
     /* The daemons first: the warden's options say which uids are the sandboxes'. */
     for (int i = 0; i < n && rc == 0; i++) {
         enum sight_role role = daemon_role(s, pids[i], &o->place);
@@ -331,7 +333,7 @@ static int look_processes(struct sight *s, const struct sight_options *o, const 
     for (int i = 0; i < n && rc == 0; i++)
         if (pids[i] && read_proc(pids[i], "status", status, STATUS_MAX) > 0)
             rc = add_process(s, pids[i], ROLE_OTHER, parent, status);
-    return n < 0 ? n : rc;
+    return rc;
 }
 
 /* --- records, files --- */

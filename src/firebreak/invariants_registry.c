@@ -36,7 +36,7 @@ static int write_rows(sqlite3 *db, int out)
         const unsigned char *id = sqlite3_column_text(st, 0);
         const unsigned char *state = sqlite3_column_text(st, 1);
         (void)snprintf(m.id, sizeof m.id, "%s", id ? (const char *)id : "");
-        m.state = state ? (char)state[0] : '?';
+        m.state = state && state[0] == 'r' ? 'r' : 's';
         if (write(out, &m, sizeof m) != (ssize_t)sizeof m)
             break;
     }

@@ -215,7 +215,7 @@ static bool runs_program(pid_t pid, const char *name)
     return base && strcmp(base + 1, name) == 0 && st.st_uid == 0;
 }
 
-/* Has it "--run RUN" among its arguments? Copies the value of `other` if that is there, too. */
+/* Has it "--run RUN" among its arguments? */
 static bool has_run(char *args, long n, const char *run)
 {
     bool found = false;

@@ -285,7 +285,10 @@ static void on_client(struct app *a, uint32_t i)
     if (rc == -EAGAIN)
         return;
     if (rc < 0) {
-        drop_client(a, i, rc == -ECONNRESET ? "closed" : "malformed_message");
+        drop_client(a, i,
+                    rc == -ECONNRESET ? "closed"
+                    : rc == -EPROTO   ? "malformed_message"
+                                      : "cannot_receive");
         return;
     }
     if (m.version != WARDEN_VERSION || (!a->client[i].greeted && m.type != WARDEN_HELLO)) {

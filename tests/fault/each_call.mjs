@@ -150,6 +150,8 @@ for (const [daemon, whose] of [['warden', 'self'], ['warden', 'children']])
     test(`${whose === 'children' ? 'monitor and init' : daemon}: ${EVERY ? 'each' : 'some'} system call of create fails: the answer names the step, or it did not matter; nothing is left`, { timeout: Infinity }, () =>
       enumerate('create', daemon, whose, 'fail', EVERY ? Object.values(ERRORS) : [Object.values(ERRORS)[random(Object.keys(ERRORS).length)]], (r) => {
         if (r.answer.status === 201) return
+        // A warden that could not hear or answer lets go of that connection; the API says so, and comes again.
+        if (r.answer.status === 503 && /(recv|send)msg of warden/.test(r.hit)) return
         assert.equal(r.answer.status, 500, r.answer.text)
         assert.match(r.answer.text, /could not start the sandbox: [^:]+: /)
       }))

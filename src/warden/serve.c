@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,8 +44,11 @@ void serve_watch_slot(struct app *a, struct slot *s)
 
     /* Out of memory for a watch: the sandbox's end would go unseen, so it ends now. */
     if ((s->ctl_fd >= 0 && watch(a, s->ctl_fd, tag(KIND_CTL, i)) < 0) ||
-        watch(a, s->monitor_pidfd, tag(KIND_PIDFD, i)) < 0)
+        watch(a, s->monitor_pidfd, tag(KIND_PIDFD, i)) < 0) {
+        s->failed_step = STEP_ADMIT;
+        s->failed_errno = ENOMEM;
         slot_kill(a, s, CAUSE_START_FAILED);
+    }
 }
 
 /* --- answers --- */
@@ -483,6 +487,13 @@ static void on_event(struct app *a, uint64_t t)
     }
 }
 
+/* One that could not be watched ends without an event. */
+static bool has_ended_unseen(const struct slot *s)
+{
+    struct pollfd p = { s->monitor_pidfd, POLLIN, 0 };
+    return s->state == SLOT_DYING && !s->exited && poll(&p, 1, 0) == 1;
+}
+
 /* Reaps what dies, ends what does not come up. Returns how long to sleep: -1 for ever. */
 static int tend(struct app *a)
 {
@@ -496,6 +507,8 @@ static int tend(struct app *a)
                 fail_start(a, s, STEP_TIMEOUT, ETIMEDOUT);
             wait_ms = wait_ms < 0 ? STUCK_RETRY_MS : wait_ms;
         }
+        if (has_ended_unseen(s))
+            on_monitor_exit(a, s);
         if (s->state == SLOT_DYING && !slot_reap(a, s)) {
             int ms = now - s->since_ns > STUCK_NS ? STUCK_RETRY_MS : DYING_RETRY_MS;
             wait_ms = wait_ms < 0 || ms < wait_ms ? ms : wait_ms;

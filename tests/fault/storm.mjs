@@ -225,7 +225,10 @@ test('random kill -9 of any process: invariants hold, and nothing that was ackno
         console.error(`# ${total} kills in ${rounds} rounds, ${((performance.now() - begun) / 1000).toFixed(0)} s: ${seen.sandboxes} sandboxes and ${seen.files} files there`)
     }
   } catch (e) {
-    console.error(i.logText().slice(-8000).replace(/^/gm, '# up: '))
+    // The story of those that the failure names, and the end of the log.
+    const named = [...String(e.message).matchAll(/\bi[a-z0-9]{19}\b/g)].map((m) => m[0])
+    console.error(i.logText().split('\n').filter((line) => named.some((id) => line.includes(id)) || /event=warden_(ready|stopped)/.test(line)).slice(-200).join('\n').replace(/^/gm, '# log: '))
+    console.error(i.logText().slice(-4000).replace(/^/gm, '# up: '))
     e.message += `\nseed ${SEED}, ${total} kills before this round; ${JSON.stringify(kills)}`
     throw e
   } finally {

@@ -128,7 +128,6 @@ static int run(struct compose *q)
 {
     AUTO_BUF struct buf result = BUF_INIT(FILES_RESULT_MAX);
 
-    warm_dirty_path(q->app->warm, q->destination);
     if (open_partial(q) < 0)
         return -1;
     for (size_t i = 0; i < q->n_sources; i++)
@@ -137,6 +136,7 @@ static int run(struct compose *q)
     if (rename(q->partial, q->destination) < 0)
         return files_fail(q->conn, errno, q->destination), -1;
     q->partial[0] = '\0';
+    warm_dirty(q->app->warm); /* files came and went */
     for (size_t i = 0; i < q->n_sources; i++)
         if (strcmp(q->source[i], q->destination) != 0)
             (void)unlink(q->source[i]); /* the file is whole; a part that stays harms nobody */

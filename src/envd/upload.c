@@ -147,8 +147,10 @@ static void upload_fini(struct upload *u)
     buf_fini(&u->result);
     json_decref(u->metadata);
     json_decref(u->seen);
-    if (u->fd >= 0)
+    if (u->fd >= 0) {
         (void)close(u->fd);
+        warm_dirty_path(u->app->warm, u->target);
+    }
 }
 
 /* Each step returns 0, or -1 after the request has been answered. */
@@ -206,7 +208,9 @@ static int close_target(struct upload *u)
 
     if (rc < 0)
         return fail_write(u, -rc);
-    if (close(fd_steal(&u->fd)) < 0)
+    int closed = close(fd_steal(&u->fd));
+    warm_dirty_path(u->app->warm, u->target); /* again: it may have taken long */
+    if (closed < 0)
         return fail_write(u, errno);
     buf_add_cstr(&u->result, u->result.n > 0 ? "," : "[");
     files_result(u->target, u->metadata, &u->result);

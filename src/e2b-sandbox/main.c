@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* e2b-sandbox: the exposed service. Unprivileged, no capability; assume that it can be taken over. */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,10 +23,9 @@
 #include "e2b-sandbox/setup.h"
 #include "store/template.h"
 
-#define STOP_GRACE_NS        (5 * NS_PER_S)
-#define FIRST_LOOK_NS        NS_PER_S /* for the warden to tell what still runs, before we do */
-#define RESERVED_THREADS     16u
-#define PREDECESSOR_LIMIT_NS (10 * NS_PER_S) /* longer than STOP_GRACE_NS */
+#define STOP_GRACE_NS    (5 * NS_PER_S)
+#define FIRST_LOOK_NS    NS_PER_S /* for the warden to tell what still runs, before we do */
+#define RESERVED_THREADS 16u
 
 /* --- what the HTTP server calls --- */
 
@@ -109,33 +106,11 @@ static int open_signals(int *fd, struct err *e)
     return *fd < 0 ? err_set(e, errno, "open a signal descriptor") : 0;
 }
 
-/* One API at a time has the registry: one that still answers what it had begun, after its `up` was killed, would go on to make
- * sandboxes of which the next one has not read, and which it would end as orphans. The lock goes with the process. */
-static int take_registry(const struct app *a, struct err *e)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    uint64_t until_ns = clock_mono_ns() + PREDECESSOR_LIMIT_NS;
-    char path[512];
-
-    (void)snprintf(path, sizeof path, "%s/db/firebreak.lock", a->config.state_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set(e, errno, "open '%s'", path);
-    while (fcntl(fd, F_OFD_SETLK, &lock) < 0) { /* fd stays open for the life of the process */
-        if ((errno != EAGAIN && errno != EACCES) || clock_mono_ns() > until_ns)
-            return err_set(e, errno, "another e2b-sandbox has the database: lock '%s'", path);
-        (void)poll(NULL, 0, 20);
-    }
-    return 0;
-}
-
 static int open_registry(struct app *a, struct err *e)
 {
     char path[512], key[SETUP_KEY_MAX] = "";
     int rc = 0;
 
-    if (take_registry(a, e) < 0)
-        return -e->code;
     (void)snprintf(path, sizeof path, "%s/db/firebreak.db",
                    a->config.state_dir); /* setup_db_dir has found it short enough */
     if (registry_open(&a->registry, path, e) < 0)

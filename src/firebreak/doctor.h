@@ -38,8 +38,8 @@ bool doctor_read(const char *path, char *out, size_t cap);
 /* The running kernel as major * 1000 + minor: 6012 for 6.12.3. 0 if it cannot be told. */
 unsigned doctor_release(void);
 
-void doctor_kernel(struct doctor *d); /* doctor_kernel.c: what the kernel can do */
-void doctor_cgroup(struct doctor *d); /* doctor_cgroup.c: which limits are enforceable */
+void doctor_kernel(struct doctor *d);   /* doctor_kernel.c: what the kernel can do */
+void doctor_cgroup(struct doctor *d);   /* doctor_cgroup.c: which limits are enforceable */
 void doctor_capacity(struct doctor *d); /* doctor_capacity.c: for how many there is room */
 void doctor_host(
     struct doctor

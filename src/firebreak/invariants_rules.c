@@ -138,11 +138,14 @@ static void process_name(const struct sight_process *p, char out[96])
 
 /* --- processes. A zombie has left its groups and namespaces already. --- */
 
-/* On v1 the monitor is kept out of what its sandbox must not exhaust or freeze for it (lib/sys/cgroup.h). */
-static bool may_be_outside(const struct sight_process *p, enum sight_hierarchy h)
+/* On v1 the monitor is kept out of what its sandbox must not exhaust or freeze for it (lib/sys/cgroup.h); on v2 a group below is what
+ * is frozen, and there is no reason to be out of a v1 freezer. */
+static bool may_be_outside(const struct sight *s, const struct sight_process *p, const char *id,
+                           enum sight_hierarchy h)
 {
     return p->role == ROLE_MONITOR &&
-           (h == HIERARCHY_MEMORY || h == HIERARCHY_PIDS || h == HIERARCHY_FREEZER);
+           (h == HIERARCHY_MEMORY || h == HIERARCHY_PIDS ||
+            (h == HIERARCHY_FREEZER && !has_group(s, id, HIERARCHY_V2)));
 }
 
 static void process_in_place(const struct sight *s, unsigned self, struct findings *out)
@@ -163,7 +166,7 @@ static void process_in_place(const struct sight *s, unsigned self, struct findin
         }
         for (int h = 0; h < HIERARCHY_N; h++)
             if (has_group(s, id, (enum sight_hierarchy)h) && strcmp(p->group[h], id) != 0 &&
-                !may_be_outside(p, (enum sight_hierarchy)h))
+                !may_be_outside(s, p, id, (enum sight_hierarchy)h))
                 findings_add(out, self, name, PROCESS_FORMAT " is outside of it in '%s'",
                              PROCESS_ARGS(p), hierarchy_name[h]);
     }

@@ -20,6 +20,7 @@ if [ ! -f $dir/build.ninja ]; then
     }
 fi
 
+ninja -C $dir build.ninja >/dev/null # configured before a target was added, it would not know of it
 mapfile -t targets < <(meson introspect --targets $dir | python3 -c '
 import json, os, sys
 for t in json.load(sys.stdin):

@@ -132,15 +132,28 @@ int network_start(struct app *a, struct err *e)
 
 /* --- wishes --- */
 
-int network_admit(const struct app *a, const struct network_wish *w, struct failure *f)
+static int refuse(struct failure *f)
 {
-    if (a->config.internet || !w->asks_for_access)
-        return 0;
     say(f, 403, "network_not_allowed",
         "field 'allow_internet_access' or 'network.allowOut' asks for a network, but this "
         "server gives sandboxes none: leave it out, "
         "or have the operator start it with --internet allow");
     return -1;
+}
+
+int network_admit(const struct app *a, struct network_wish *w, struct failure *f)
+{
+    if (a->config.internet)
+        return 0;
+    if (w->internet == INTERNET_ALLOWED)
+        w->internet = INTERNET_UNSET;
+    return w->asks_for_access ? refuse(f) : 0;
+}
+
+int network_admit_change(const struct app *a, struct network_wish *w, struct failure *f)
+{
+    return !a->config.internet && w->internet == INTERNET_ALLOWED ? refuse(f)
+                                                                  : network_admit(a, w, f);
 }
 
 static void say_failed(struct failure *f, int rc)

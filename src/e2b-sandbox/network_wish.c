@@ -132,7 +132,7 @@ static int take_lists(const json_t *fields, const char *prefix, struct network_w
     buf_add_char(&text, '{');
     if (take_list(fields, prefix, "allowOut", true, w, &text, e) < 0)
         return -e->code;
-    w->asks_for_access = w->asks_for_access || w->policy.n > 0;
+    w->asks_for_access = w->policy.n > 0;
     buf_add_char(&text, ',');
     if (take_list(fields, prefix, "denyOut", false, w, &text, e) < 0)
         return -e->code;
@@ -144,9 +144,7 @@ static int take_lists(const json_t *fields, const char *prefix, struct network_w
 int network_wish_parse(const json_t *fields, const char *prefix, enum internet_wish internet,
                        struct network_wish *out, struct err *e)
 {
-    AUTO_NETWORK_WISH struct network_wish w = { .internet = internet,
-                                                .asks_for_access =
-                                                    internet == INTERNET_ALLOWED };
+    AUTO_NETWORK_WISH struct network_wish w = { .internet = internet };
 
     w.rule = calloc(EGRESS_RULES_MAX, sizeof *w.rule);
     if (!w.rule)

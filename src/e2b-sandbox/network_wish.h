@@ -14,7 +14,7 @@ enum internet_wish { INTERNET_UNSET, INTERNET_ALLOWED, INTERNET_DENIED };
 
 struct network_wish {
     enum internet_wish internet;
-    bool asks_for_access; /* allow_internet_access: true, or something in allowOut */
+    bool asks_for_access; /* something in allowOut: no client sends that unasked */
     char *
         text; /* {"allowOut":[...],"denyOut":[...]} as it is told and stored, owned; NULL if nothing was said */
     struct egress_rule *rule;    /* owned */

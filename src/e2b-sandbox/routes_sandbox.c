@@ -256,7 +256,7 @@ void route_network(struct request *r)
         return;
     if (parse_network(buf_str(&body), &w, &e) < 0)
         answer_error(r->c, 400, NULL, NULL, "%s", e.text);
-    else if (network_admit(r->a, &w, &f) < 0 || network_change(r->a, s, &w, &f) < 0)
+    else if (network_admit_change(r->a, &w, &f) < 0 || network_change(r->a, s, &w, &f) < 0)
         answer_failure(r, &f);
     else
         answer_empty(r->c, 204);

@@ -555,7 +555,8 @@ int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *st
     int rc;
 
     *step = s->mount_private;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) /* no sandbox without its monitor */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) <
+        0) /* while the monitor is root; later the warden does it (ADR 0002) */
         return -errno;
     (void)umask(022);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)

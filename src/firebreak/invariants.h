@@ -90,6 +90,7 @@ struct sight {
     SIGHT_LIST(sight_text) mount; /* host mounts of the instance */
     SIGHT_LIST(sight_text) loop;  /* loop devices of its images */
     unsigned n_images;
+    uint64_t pooled; /* sandboxes that the API holds ready or makes ready: they are in no row */
 };
 
 struct sight_options {

@@ -13,9 +13,12 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/buf.h"
+#include "base/clock.h"
 #include "base/num.h"
 #include "firebreak/cli.h"
 #include "firebreak/invariants.h"
+#include "http/client.h"
 
 #define LIST_MAX    1000000u /* elements of one list: more is no instance */
 #define STATUS_MAX  8192u
@@ -558,6 +561,53 @@ static unsigned count_images(const struct place *p)
     return n;
 }
 
+/* --- the API --- */
+
+#define API_URL_MAX  512u
+#define METRICS_MAX  (1u << 20)
+#define API_LIMIT_NS (500 * NS_PER_MS)
+
+static uint64_t number_after(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    uint64_t n = 0;
+
+    if (!at)
+        return 0;
+    struct str rest = str_from(at + strlen(name));
+    return num_parse_u64(str_sub(rest, 0, strcspn(rest.p, "\n")), 0, UINT32_MAX, &n) == 0 ? n
+                                                                                          : 0;
+}
+
+/* How many sandboxes its pool has. An API that does not answer has none: whoever restarts it ends them. */
+static uint64_t look_pool(const struct place *p)
+{
+    AUTO_BUF struct buf body = BUF_INIT(METRICS_MAX);
+    char path[PLACE_PATH_MAX + 32], url[API_URL_MAX + 1], host[256], prefix[256];
+    struct http_client c;
+    struct err ignored;
+    unsigned port;
+
+    (void)snprintf(path, sizeof path, "%s/api.url", p->run);
+    if (cli_read_file(path, url, API_URL_MAX) < 0)
+        return 0;
+    url[strcspn(url, "\n")] = '\0';
+    if (http_client_parse_url(url, host, &port, prefix, &ignored) < 0)
+        return 0;
+    int fd = http_client_connect(host, port, API_LIMIT_NS, &ignored);
+    if (fd < 0)
+        return 0;
+    http_client_init(&c, fd, API_LIMIT_NS);
+    bool ok =
+        http_client_send(&c, "GET", "/metrics", "localhost", "", STR(""), &ignored) == 0 &&
+        http_client_head(&c, false, &ignored) == 0 && c.head.status == 200 &&
+        http_client_body(&c, &body, &ignored) == 0;
+    http_client_fini(&c);
+    return !ok ? 0
+               : number_after(buf_cstr(&body), "\ne2b_pool_ready ") +
+                     number_after(buf_cstr(&body), "\ne2b_pool_starting ");
+}
+
 int sight_look(struct sight *s, const struct sight_options *o, struct err *e)
 {
     char parent[64];
@@ -580,6 +630,7 @@ int sight_look(struct sight *s, const struct sight_options *o, struct err *e)
         rc = look_loops(s, &o->place);
     if (rc < 0)
         return err_set(e, -rc, "look at the instance");
+    s->pooled = look_pool(&o->place);
     rc = sight_registry(s, &o->place, &registry);
     if (rc < 0 && rc != -ENOENT) {
         *e = registry;

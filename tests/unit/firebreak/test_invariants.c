@@ -19,7 +19,7 @@
 /* One sandbox in slot 0, as it should be. The processes: warden, monitor, envd. */
 struct world {
     struct sight s;
-    struct sight_process process[3];
+    struct sight_process process[4];
     struct sight_record record[1];
     struct sight_group group[3];
     struct sight_row row[1];
@@ -150,7 +150,7 @@ static void a_monitor_is_out_of_the_v1_freezer_only_where_there_is_no_v2(void **
     expect(&w, NULL);
     w.group[2] = (struct sight_group){ HIERARCHY_V2, ID };
     w.s.group.n = 3;
-    for (size_t i = 1; i < ARRAY_LEN(w.process); i++)
+    for (size_t i = 1; i < w.s.process.n; i++)
         (void)snprintf(w.process[i].group[HIERARCHY_V2], sizeof w.process[i].group[0], "%s",
                        ID);
     expect(&w, "process_in_place");
@@ -158,6 +158,27 @@ static void a_monitor_is_out_of_the_v1_freezer_only_where_there_is_no_v2(void **
     w.process[2].group[HIERARCHY_FREEZER][0] =
         '\0'; /* what can leave the freezer cannot be frozen */
     expect(&w, "process_in_place");
+}
+
+static void sandboxes_of_the_pool_need_no_row_and_no_more_than_there_are(void **state)
+{
+    struct world w;
+
+    (void)state;
+    make(&w);
+    w.process[3] = w.process[0];
+    w.process[3].pid = 13;
+    w.process[3].role = ROLE_API;
+    w.process[3].caps = 0;
+    for (size_t i = 0; i < 4; i++)
+        w.process[3].uid[i] = 65532;
+    w.s.process.n = 4;
+    w.s.row.n = 0;
+    expect(&w, "record_has_row");
+    w.s.pooled = 1;
+    expect(&w, NULL);
+    w.s.pooled = 0;
+    expect(&w, "record_has_row");
 }
 
 static void any_of_the_four_uids_counts(void **state)
@@ -192,6 +213,7 @@ int main(void)
         cmocka_unit_test(descriptors_grow_with_sandboxes_and_not_otherwise),
         cmocka_unit_test(each_thing_that_a_daemon_must_drop_is_seen),
         cmocka_unit_test(a_monitor_is_out_of_the_v1_freezer_only_where_there_is_no_v2),
+        cmocka_unit_test(sandboxes_of_the_pool_need_no_row_and_no_more_than_there_are),
         cmocka_unit_test(any_of_the_four_uids_counts),
         cmocka_unit_test(two_monitors_are_one_too_many),
     };

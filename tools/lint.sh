@@ -45,6 +45,7 @@ analyzer() {
 # mixes files up.
 tidy() {
     [ -f build-clang/build.ninja ] || CC=clang meson setup build-clang >/dev/null
+    ninja -C build-clang src/envd/warm_launcher.inc >/dev/null
     files 'lib/*.c' 'src/*.c' | xargs -0 -r -n 1 -P 2 clang-tidy -p build-clang --quiet
 }
 # It does not know cleanup attributes either, nor that readdir on a DIR of one's own is safe.

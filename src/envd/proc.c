@@ -297,6 +297,7 @@ static void unlink_proc(struct proc_table *t, struct proc *p)
         t->all = p->next;
     if (p->next)
         p->next->prev = p->prev;
+    p->next = p->prev = NULL;
     put(p);
 }
 
@@ -604,7 +605,7 @@ void proc_end_aside(struct proc_table *t, pid_t pid)
     unlock(t);
 }
 
-/* The child ended without having run the program. */
+/* The child ended without having run the program; p is as new. */
 static void never_ran(struct proc_table *t, struct proc *p)
 {
     lock(t);
@@ -612,6 +613,8 @@ static void never_ran(struct proc_table *t, struct proc *p)
         t->n_hidden--;
     else
         t->n_running--;
+    p->pid = 0;
+    p->reaped = false;
     unlink_proc(t, p); /* it is reaped as a stranger */
     unlock(t);
 }
@@ -644,8 +647,6 @@ static bool hand_over(const struct proc_ready *r)
            send(r->ctl_fd, "g", 1, MSG_NOSIGNAL) == 1;
 }
 
-static void never_ran(struct proc_table *t, struct proc *p);
-
 static bool run_ready(struct proc_table *t, struct proc *p, const struct proc_spec *spec)
 {
     struct proc_ready *r = spec->ready;
@@ -663,14 +664,8 @@ static bool run_ready(struct proc_table *t, struct proc *p, const struct proc_sp
                 SIGKILL); /* it is in the table and not reaped: nobody else has that pid */
         else
             proc_end_aside(t, r->pid);
-        if (linked) {
-            never_ran(t, p);
-            lock(t);
-            p->next = p->prev = NULL; /* as new: the program is started afresh */
-            p->pid = 0;
-            p->reaped = false;
-            unlock(t);
-        }
+        if (linked)
+            never_ran(t, p); /* the program is started afresh */
         (void)close(r->out_fd);
         (void)close(r->err_fd);
     }

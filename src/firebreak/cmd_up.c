@@ -354,39 +354,44 @@ static bool api_answers(const struct up *u)
     return ok;
 }
 
+/* What ended while it was starting: an error if that was its own doing, a second try if somebody killed it, which is no fault of this
+ * machine. */
+static int try_again(const struct up *u, struct child *c, bool ended, struct err *e)
+{
+    char status[64];
+
+    if (ended && !WIFSIGNALED(c->exit_status)) {
+        child_status_text(c->exit_status, status);
+        return err_say(e, ECHILD, "%s did not start: %s; its log is %s%s", c->name, status,
+                       u->log_dir ? "in " : "above", u->log_dir ? u->log_dir : "");
+    }
+    uint64_t now_ns = clock_mono_ns();
+    if (ended)
+        child_plan_restart(c, now_ns);
+    return c->restart_ns && now_ns >= c->restart_ns ? child_start(c, now_ns, e) : 0;
+}
+
 /* Starts one child and waits until it serves. It is asked only while it lives: the listening socket is ours, and would take a
  * question for one that died. */
 static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct up *u),
                     struct err *e)
 {
     uint64_t begun_ns = clock_mono_ns();
-    char status[64];
     int rc = child_start(c, begun_ns, e);
 
-    if (rc < 0)
-        return rc;
-    for (;;) {
+    while (rc == 0) {
         bool ended = child_ended(c);
         if (c->pid != 0 && answers(u))
             return 0;
         wait_signal(u, POLL_MS);
         if (u->stop_signal)
             return err_say(e, EINTR, "stopped while %s was starting", c->name);
-        if (ended && WIFSIGNALED(c->exit_status)) {
-            /* Somebody killed it: no fault of this machine, and no reason to give up. */
-            child_plan_restart(c, clock_mono_ns());
-        } else if (ended) {
-            child_status_text(c->exit_status, status);
-            return err_say(e, ECHILD, "%s did not start: %s; its log is %s%s", c->name, status,
-                           u->log_dir ? "in " : "above", u->log_dir ? u->log_dir : "");
-        }
-        if (c->restart_ns && clock_mono_ns() >= c->restart_ns &&
-            (rc = child_start(c, clock_mono_ns(), e)) < 0)
-            return rc;
-        if (clock_mono_ns() - begun_ns > READY_LIMIT_NS)
+        rc = try_again(u, c, ended, e);
+        if (rc == 0 && clock_mono_ns() - begun_ns > READY_LIMIT_NS)
             return err_say(e, ETIMEDOUT, "%s does not answer after %llu s", c->name,
                            (unsigned long long)(READY_LIMIT_NS / NS_PER_S));
     }
+    return rc;
 }
 
 static void tend(struct child *c)

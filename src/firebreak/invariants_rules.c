@@ -436,7 +436,7 @@ static void daemon_single(const struct sight *s, unsigned self, struct findings 
 {
     const struct sight_process *warden = sight_daemon(s, ROLE_WARDEN);
 
-    for (size_t i = 0; i < s->process.n; i++) {
+    for (size_t i = 0; warden && i < s->process.n; i++) {
         const struct sight_process *p = &s->process.at[i];
         char name[96];
         if (p->role != ROLE_WARDEN || p == warden || p->state == 'Z')

@@ -494,6 +494,11 @@ static bool has_ended_unseen(const struct slot *s)
     return s->state == SLOT_DYING && !s->exited && poll(&p, 1, 0) == 1;
 }
 
+static int sooner(int a, int b)
+{
+    return a < 0 || b < a ? b : a;
+}
+
 /* Reaps what dies, ends what does not come up. Returns how long to sleep: -1 for ever. */
 static int tend(struct app *a)
 {
@@ -505,13 +510,13 @@ static int tend(struct app *a)
         if (s->state == SLOT_STARTING) {
             if (now - s->since_ns > START_LIMIT_NS)
                 fail_start(a, s, STEP_TIMEOUT, ETIMEDOUT);
-            wait_ms = wait_ms < 0 ? STUCK_RETRY_MS : wait_ms;
+            wait_ms = sooner(wait_ms, STUCK_RETRY_MS);
         }
         if (has_ended_unseen(s))
             on_monitor_exit(a, s);
         if (s->state == SLOT_DYING && !slot_reap(a, s)) {
-            int ms = now - s->since_ns > STUCK_NS ? STUCK_RETRY_MS : DYING_RETRY_MS;
-            wait_ms = wait_ms < 0 || ms < wait_ms ? ms : wait_ms;
+            wait_ms =
+                sooner(wait_ms, now - s->since_ns > STUCK_NS ? STUCK_RETRY_MS : DYING_RETRY_MS);
         }
     }
     table_shrink(a);

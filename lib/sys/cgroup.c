@@ -442,18 +442,13 @@ void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGRO
                    : open_file(h->v1_fd[CGROUP_V1_PIDS], id, "pids.current", O_RDONLY);
 }
 
-/* The number after `key` and a blank in a file of lines; of the first line if key is empty. */
-static uint64_t number_in(int dir_fd, const char *path, const char *key)
+uint64_t cgroup_number(struct str text, const char *key)
 {
-    char text[4096];
-    AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-    struct str rest = { text, n > 0 ? (size_t)n : 0 };
     struct str line, name, value;
     uint64_t v = 0;
 
-    while (rest.n > 0) {
-        (void)str_cut(rest, '\n', &line, &rest);
+    while (text.n > 0) {
+        (void)str_cut(text, '\n', &line, &text);
         if (*key == 0)
             value = line;
         else if (!str_cut(line, ' ', &name, &value) || !str_eq(name, str_from(key)))
@@ -462,6 +457,15 @@ static uint64_t number_in(int dir_fd, const char *path, const char *key)
         return v;
     }
     return 0;
+}
+
+static uint64_t number_in(int dir_fd, const char *path, const char *key)
+{
+    char text[4096];
+    AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+    return cgroup_number((struct str){ text, n > 0 ? (size_t)n : 0 }, key);
 }
 
 uint64_t cgroup_oom_kills(const struct cgroup_host *h, const char *id)

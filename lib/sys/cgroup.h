@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum cgroup_v1 {
     CGROUP_V1_MEMORY,
@@ -95,6 +96,9 @@ int cgroup_enter(const struct cgroup_host *h, const char *id, pid_t pid, bool bo
 /* Takes the monitor out of the part that is frozen. */
 int cgroup_move_monitor(const struct cgroup_host *h, const char *id, pid_t pid, struct err *e);
 void cgroup_open_files(const struct cgroup_host *h, const char *id, int fds[CGROUP_FILE_N]);
+/* Of a control file's text: the number after `key` and a blank at the start of a line, or what the
+ * first line is if key is empty; 0 if there is none. */
+uint64_t cgroup_number(struct str text, const char *key);
 /* Processes of the sandbox that the memory limit has killed; 0 if there is no such group. */
 uint64_t cgroup_oom_kills(const struct cgroup_host *h, const char *id);
 /* Sends SIGKILL to every process in the groups, also frozen ones. 0 or -errno. */

@@ -19,7 +19,6 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
-#include "base/num.h"
 #include "base/str.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
@@ -94,25 +93,10 @@ static struct str read_file(enum cgroup_file f, char *text, size_t cap)
     return (struct str){ text, n > 0 ? (size_t)n : 0 };
 }
 
-/* The number after `key` and a blank in a file of lines, or the number that the first line is
- * if key is empty; 0 if there is none. */
 static uint64_t read_number(enum cgroup_file f, const char *key)
 {
     char text[4096];
-    struct str rest = read_file(f, text, sizeof text);
-    struct str line, name, value;
-    uint64_t v = 0;
-
-    while (rest.n > 0) {
-        (void)str_cut(rest, '\n', &line, &rest);
-        if (*key == 0)
-            value = line;
-        else if (!str_cut(line, ' ', &name, &value) || !str_eq(name, str_from(key)))
-            continue;
-        (void)num_parse_u64(value, 0, UINT64_MAX, &v); /* not a number: 0 */
-        return v;
-    }
-    return 0;
+    return cgroup_number(read_file(f, text, sizeof text), key);
 }
 
 static bool is_frozen(const struct server *v)

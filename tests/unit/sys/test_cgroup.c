@@ -270,9 +270,20 @@ static void a_disk_is_named_by_its_number_and_what_is_none_is_refused(void **sta
     host.disk[0] = 0;
 }
 
+static void a_number_is_found_by_its_key_or_is_the_first_line(void **state)
+{
+    (void)state;
+    assert_int_equal(cgroup_number(STR("42\n"), ""), 42);
+    assert_int_equal(cgroup_number(STR("oom 7\noom_kill 3\n"), "oom_kill"), 3);
+    assert_int_equal(cgroup_number(STR("oom_kill_disable 1\n"), "oom_kill"), 0);
+    assert_int_equal(cgroup_number(STR("oom_kill max\n"), "oom_kill"), 0);
+    assert_int_equal(cgroup_number(STR(""), "oom_kill"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_number_is_found_by_its_key_or_is_the_first_line),
         cmocka_unit_test(limits_are_in_the_files_of_the_controller_that_has_them),
         cmocka_unit_test(process_that_entered_is_killed_with_the_group),
         cmocka_unit_test(monitor_gets_the_files_that_it_needs),

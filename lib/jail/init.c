@@ -23,8 +23,8 @@
 #include "sys/mnt.h"
 #include "sys/task.h"
 
-/* The staging place: /tmp of the mount tree that we were cloned with, which is the host's. What
- * we mount there is ours alone and goes with the old root. */
+/* The staging place: /tmp of the mount tree that we were cloned with, a copy of the warden's
+ * stage. What we mount there is ours alone and stays out of sight below the new root. */
 #define STAGE "/tmp"
 
 #define DEV_SHM_BYTES (256u << 20)
@@ -356,14 +356,21 @@ static int mask_proc(const struct world *w)
     return rc;
 }
 
-/* Proved by what / is afterwards: the root of the mount that we made, and its own parent. */
-static int pivot(const struct world *w)
+/* The new root covers the one we were cloned with, as an initramfs is left (switch_root(8)): what
+ * lies below it has no name any more, and ".." of the new root is itself for the kernel, not only
+ * because of the chroot. That spares the umount, which would wait for a grace period of RCU.
+ * Proved by what / is afterwards: the root of the mount that we made, and its own parent. */
+static int cover_root(const struct world *w)
 {
     struct stat want, got, parent;
 
-    if (fchdir(w->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    AUTO_CLOSE int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0)
         return -errno;
-    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+    int rc = mnt_attach(w->root, old);
+    if (rc < 0)
+        return rc;
+    if (fchdir(w->root) < 0 || chroot(".") < 0 || chdir("/") < 0)
         return -errno;
     if (fstat(w->root, &want) < 0 || stat("/", &got) < 0 || stat("/..", &parent) < 0)
         return -errno;
@@ -514,7 +521,7 @@ static int restrict_self(const struct jail_init *in, const struct jail_steps *s,
     return restrict_calls(in);
 }
 
-/* From the host's tree to the sandbox's. */
+/* From the warden's stage to the sandbox's tree. */
 static int build_world(const struct jail_init *in, const struct jail_steps *s, struct world *w,
                        uint32_t *step)
 {
@@ -545,7 +552,7 @@ static int build_world(const struct jail_init *in, const struct jail_steps *s, s
     if ((rc = mask_proc(w)) < 0)
         return rc;
     *step = s->pivot;
-    return pivot(w);
+    return cover_root(w);
 }
 
 int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *step)

@@ -23,15 +23,16 @@
 
 /* Why each:
  * SYS_ADMIN      mount images, id-mapped clones, namespaces
+ * SYS_CHROOT     enter the stage's mount namespace to clone a monitor (setns(2))
  * SETUID, SETGID write the id maps of ranges (user_namespaces(7))
  * SYS_PTRACE     open /proc/PID/ns/user of a child that has not executed yet
  * KILL           end monitors, which have their own uids
  * CHOWN          give the listening socket to the API's uid
  * DAC_OVERRIDE   state directories that an operator made with other modes, cgroup files */
 #define CAPS                                                                                   \
-    ((1ULL << CAP_SYS_ADMIN) | (1ULL << CAP_SETUID) | (1ULL << CAP_SETGID) |                   \
-     (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) | (1ULL << CAP_CHOWN) |                     \
-     (1ULL << CAP_DAC_OVERRIDE))
+    ((1ULL << CAP_SYS_ADMIN) | (1ULL << CAP_SYS_CHROOT) | (1ULL << CAP_SETUID) |               \
+     (1ULL << CAP_SETGID) | (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) |                    \
+     (1ULL << CAP_CHOWN) | (1ULL << CAP_DAC_OVERRIDE))
 
 /* An overlay acts on its upper layer with the rights of whoever mounted it: where that is us
  * (layer.c), as the owner of any file there. */
@@ -211,7 +212,7 @@ static int open_everything(struct app *a, struct err *e)
     if (open_dir(a->opt.run_dir, "sb", 0700, &a->sb_fd, e) < 0 || take_lock(a, e) < 0 ||
         open_dir(a->opt.state_dir, "templates", 0755, &a->templates_fd, e) < 0 ||
         open_dir(a->opt.state_dir, "layers", 0755, &a->layers_fd, e) < 0 ||
-        images_prepare(a, e) < 0)
+        images_prepare(a, e) < 0 || stage_make(a, e) < 0)
         return -e->code;
     a->makes_layers = layer_needed();
     if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || agent_load(a, e) < 0)

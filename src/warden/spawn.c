@@ -210,9 +210,15 @@ static int clone_monitor(struct app *a, struct slot *s, enum sandbox_step *step)
     h.fd[JAILMON_FD_LISTEN] = listen_fd;
     h.fd[JAILMON_FD_AGENT] = agent;
     cgroup_open_files(&a->cgroup, s->rec.id.text, &h.fd[JAILMON_FD_CGROUP]);
-    pid_t pid = task_clone(CLONE_NEWUSER | CLONE_NEWNS, &s->monitor_pidfd, box);
+    int rc = stage_enter(a);
+    if (rc < 0) {
+        close_cgroup_files(&h);
+        return rc;
+    }
+    pid_t pid = task_clone(CLONE_NEWUSER, &s->monitor_pidfd, box);
     if (pid == 0)
         run_monitor(a, &h, s->ctl_fd);
+    stage_leave(a);
     close_cgroup_files(&h);
     if (pid < 0)
         return pid;

@@ -96,7 +96,9 @@ struct app {
     int jailmon_fd;   /* the program to execute */
     int agent_fd;     /* envd */
     int null_fd;
-    int claim_fd; /* held locked */
+    int home_ns_fd;  /* our own mount namespace */
+    int stage_ns_fd; /* that of the monitors */
+    int claim_fd;    /* held locked */
     struct client client[MAX_CLIENTS];
     struct image image[MAX_IMAGES];
     struct slot slot[WARDEN_MAX_SANDBOXES];
@@ -135,6 +137,11 @@ int image_clone(struct app *a, const struct image_digest *digest,
                 int userns_fd);               /* detached id-mapped mount, or -errno */
 int agent_load(struct app *a, struct err *e); /* after images_prepare: opens agent_fd */
 int agent_clone(struct app *a);               /* detached read-only mount of envd, or -errno */
+
+/* stage.c: the mount namespace of the monitors */
+int stage_make(struct app *a, struct err *e); /* after images_prepare */
+int stage_enter(const struct app *a); /* what is cloned now is born in it; 0 or -errno */
+void stage_leave(const struct app *a);
 
 /* claim.c: who has which host uids on this machine */
 int claim_uids(struct app *a, struct err *e);

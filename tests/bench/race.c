@@ -10,12 +10,17 @@
 //                              is open for reading as descriptor 9, or "-"
 //   api NAME PORT KEY CMD ARG...  POST /v2/sandboxes, process.Process/Start of CMD until its end event, DELETE; on one kept
 //                              connection for each client, as the SDK does
+//   floor NAME ROOT CMD ARG... no sandbox, but the kernel's part of any: a process born in eight fresh namespaces mounts ROOT and
+//                              /proc, enters it and becomes CMD. No other program, no limit, no filter, no request
 // Prints lines of: latency NAME MODE STAGE N P50 P99 MIN, or load NAME CLIENTS N FAILED RATE P50 P99; times in microseconds.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -23,7 +28,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,8 +45,10 @@
 enum stage { CREATED, RESULT, GONE, STAGES };
 static const char *const stage_name[STAGES] = { "created", "result", "gone" };
 
+enum kind { TOOL, API, FLOOR };
+
 struct contender {
-    bool is_api;
+    enum kind kind;
     const char *name;
     const char *filter; // or NULL
     char *word[WORDS_MAX];
@@ -213,9 +222,54 @@ static bool tool(const struct contender *c, uint64_t took[STAGES])
     return true;
 }
 
+static _Noreturn void enter_and_become(char *const argv[])
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd < 3; fd++)
+        if (dup2(null, fd) < 0)
+            _exit(126);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        mount(argv[0], argv[0], NULL, MS_BIND, NULL) == 0 && chdir(argv[0]) == 0 &&
+        mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 &&
+        syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
+        chdir("/") == 0)
+        for (const char *const *at = (const char *const[]){ "", "/bin/", "/usr/bin/", NULL };
+             *at; at++) {
+            char path[256];
+            snprintf(path, sizeof path, "%s%s", *at, argv[1]);
+            execve(path, argv + 1, no_environment);
+        }
+    _exit(126);
+}
+
+static bool floor_of(const struct contender *c, uint64_t took[STAGES])
+{
+    struct clone_args args = { .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+                                        CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                                        CLONE_NEWCGROUP | CLONE_NEWTIME,
+                               .exit_signal = SIGCHLD };
+    char *argv[WORDS_MAX + 1];
+    int status;
+
+    memcpy(argv, c->word, c->n_words * sizeof *argv);
+    argv[c->n_words] = NULL;
+    uint64_t began = now_us();
+    long pid = syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0)
+        enter_and_become(argv);
+    if (pid < 0 || waitpid((pid_t)pid, &status, 0) < 0 || status != 0)
+        return false;
+    took[CREATED] = took[RESULT] = 0;
+    took[GONE] = now_us() - began;
+    return true;
+}
+
 static bool run(const struct contender *c, struct client *k, uint64_t took[STAGES])
 {
-    bool ok = c->is_api ? api(c, k, took) : tool(c, took);
+    bool ok = c->kind == API     ? api(c, k, took)
+              : c->kind == FLOOR ? floor_of(c, took)
+                                 : tool(c, took);
     if (!ok && k->fd >= 0) {
         close(k->fd);
         k->fd = -1;
@@ -259,7 +313,7 @@ static void latency(size_t n, bool paced)
         }
     for (size_t w = 0; w < n_contenders; w++) {
         struct contender *c = &contender[w];
-        for (int s = c->is_api ? CREATED : GONE; s < STAGES && c->n > 0; s++) {
+        for (int s = c->kind == API ? CREATED : GONE; s < STAGES && c->n > 0; s++) {
             qsort(c->took[s], c->n, sizeof(uint64_t), compare);
             printf("latency\t%s\t%s\t%s\t%zu\t%lu\t%lu\t%lu\n", c->name, mode, stage_name[s],
                    c->n, percent(c->took[s], c->n, 50), percent(c->took[s], c->n, 99),
@@ -336,9 +390,9 @@ static void read_contenders(void)
         char *rest = strdup(line), *kind;
         rest[strcspn(rest, "\n")] = '\0';
         kind = strsep(&rest, "\t");
-        c->is_api = strcmp(kind, "api") == 0;
+        c->kind = strcmp(kind, "api") == 0 ? API : strcmp(kind, "floor") == 0 ? FLOOR : TOOL;
         c->name = strsep(&rest, "\t");
-        if (!c->is_api) {
+        if (c->kind == TOOL) {
             c->filter = strsep(&rest, "\t");
             if (c->filter && strcmp(c->filter, "-") == 0)
                 c->filter = NULL;

@@ -25,7 +25,7 @@ claim('the monitor has no capability, an own uid, a filter, and a root with noth
     assert.equal(m.NoNewPrivs, '1')
     assert.equal(m.Seccomp, '2')
     assert.deepEqual(readdirSync(`/proc/${pid}/root/`), [], 'its root is not empty')
-    assert.equal(readlinkSync(`/proc/${pid}/cwd`), '/')
+    assert.equal(readlinkSync(`/proc/${pid}/cwd`), '/empty') // of the stage, as seen from outside
     assert.notEqual(readlinkSync(`/proc/${pid}/ns/user`), readlinkSync('/proc/self/ns/user'))
     assert.notEqual(readlinkSync(`/proc/${pid}/ns/mnt`), readlinkSync('/proc/self/ns/mnt'))
     assert.notEqual(readlinkSync(`/proc/${pid}/ns/net`), readlinkSync('/proc/self/ns/net'))

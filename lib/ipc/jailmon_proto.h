@@ -2,7 +2,7 @@
 /* jailmon_proto: what the warden and the jailmon that it has just cloned say to each other. A
  * SOCK_SEQPACKET pair; fixed structs.
  *
- * The warden clones jailmon as root of a new user namespace, hands it the descriptors below
+ * The warden clones jailmon as root of a new user namespace and init of a pid namespace, hands it the descriptors below
  * under fixed numbers, closes every other one, sends JAILMON_START and executes it. jailmon
  * answers FORKED (the sandbox's init exists: the warden moves the monitor out of the part of
  * the cgroup that can be frozen), then READY or FAILED, and ENDING before it exits. It reads

@@ -5,12 +5,10 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -562,9 +560,6 @@ int jail_init_run(struct jail_init *in, const struct jail_steps *s, uint32_t *st
     int rc;
 
     *step = s->mount_private;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) <
-        0) /* while the monitor is root; later the warden does it (ADR 0002) */
-        return -errno;
     (void)umask(022);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;

@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/num.h"
+#include "base/str.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
 #include "jail/init.h"
@@ -147,6 +149,27 @@ static _Noreturn void run_init(const struct sandbox *s, int go_fd, int report_fd
     _exit(1);
 }
 
+/* The pid of a child as /proc has it, which is the host's and not of our pid namespace. */
+static pid_t pid_in_proc(int pidfd)
+{
+    char path[64], text[1024];
+    struct str line, rest;
+    uint64_t pid;
+
+    (void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, sizeof text);
+    if (n < 0)
+        return -errno;
+    for (rest = (struct str){ text, (size_t)n }; str_cut(rest, '\n', &line, &rest);)
+        if (str_starts(line, STR("Pid:\t")))
+            return num_parse_u64(str_sub(line, 5, line.n), 1, INT32_MAX, &pid) == 0 ? (pid_t)pid
+                                                                                    : -ESRCH;
+    return -ESRCH;
+}
+
 static int write_map(pid_t pid, const char *file)
 {
     char path[64];
@@ -245,7 +268,9 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
     }
     if (pid < 0)
         return pid;
-    s->init_pid = pid;
+    s->init_pid = pid_in_proc(s->init_pidfd);
+    if (s->init_pid < 0)
+        return s->init_pid;
     (void)close(report[1]); /* init has its copy */
     (void)close(go[0]);
     (void)close(agent_socket);
@@ -255,7 +280,8 @@ int build_sandbox(struct sandbox *s, void (*forked)(void), enum sandbox_step *st
         (void)close(JAILMON_FD_LAYER);
     forked();
     *step = STEP_INIT_ID_MAP;
-    if ((rc = write_map(pid, "uid_map")) < 0 || (rc = write_map(pid, "gid_map")) < 0)
+    if ((rc = write_map(s->init_pid, "uid_map")) < 0 ||
+        (rc = write_map(s->init_pid, "gid_map")) < 0)
         return rc;
     if (write(go[1], "g", 1) != 1)
         return -errno;

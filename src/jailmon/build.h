@@ -8,7 +8,7 @@
 
 struct sandbox {
     struct jailmon_start start;
-    pid_t init_pid;   /* as the host sees it */
+    pid_t init_pid;   /* as the host sees it; we are in a pid namespace of our own */
     int init_pidfd;   /* owned */
     int report_fd;    /* of init, until await_agent; owned */
     int layer_fd;     /* O_PATH of the writable layer, owned; for statfs only */

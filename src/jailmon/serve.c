@@ -319,7 +319,7 @@ static void on_event(struct server *v, uint32_t tag)
 }
 
 /* What is frozen on v1 cannot die; on v2 one write kills all. Where it cannot be done here, the
- * kernel does it when we exit (init's parent-death signal, then its pid namespace). */
+ * kernel does it when we exit: we are the init of the pid namespace that all of it is in. */
 static void kill_all(struct server *v)
 {
     if (v->frozen && v->sandbox->start.freezer_v1)

@@ -40,7 +40,8 @@ bool tripwire_count(struct tripwire *t, int nr, uint64_t now_ns)
     return true;
 }
 
-/* The pid is the host's. Nothing of the text comes from the sandbox. */
+/* The pid is that of our pid namespace, since the kernel tells no other. Nothing of the text
+ * comes from the sandbox. */
 static void tell(struct tripwire *t, const struct seccomp_notif *n)
 {
     uint64_t now_ns = clock_mono_ns();

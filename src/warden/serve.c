@@ -25,7 +25,7 @@
 #define STUCK_NS       (200 * NS_PER_MS)
 
 /* epoll tags: kind in the high half, index in the low. */
-enum kind { KIND_LISTEN = 1, KIND_SIGNAL, KIND_CLIENT, KIND_CTL, KIND_PIDFD };
+enum kind { KIND_LISTEN = 1, KIND_SIGNAL, KIND_CLIENT, KIND_CTL, KIND_WATCH, KIND_PIDFD };
 
 static uint64_t tag(enum kind kind, uint32_t index)
 {
@@ -44,6 +44,7 @@ void serve_watch_slot(struct app *a, struct slot *s)
 
     /* Out of memory for a watch: the sandbox's end would go unseen, so it ends now. */
     if ((s->ctl_fd >= 0 && watch(a, s->ctl_fd, tag(KIND_CTL, i)) < 0) ||
+        (s->watch_fd >= 0 && watch(a, s->watch_fd, tag(KIND_WATCH, i)) < 0) ||
         watch(a, s->monitor_pidfd, tag(KIND_PIDFD, i)) < 0) {
         s->failed_step = STEP_ADMIT;
         s->failed_errno = ENOMEM;
@@ -373,6 +374,27 @@ static void close_ctl(struct slot *s)
     s->ctl_fd = -1;
 }
 
+/* Why a monitor ended: of one of ours the ctl socket has told, of an adopted one its watch does. Who says nothing did not end
+ * in order. */
+static enum sandbox_cause last_words(const struct slot *s)
+{
+    struct monitor_msg m;
+
+    if (s->watch_fd >= 0 && ipc_recv(s->watch_fd, &m, sizeof m, NULL, 0, NULL) == 0 &&
+        m.type == MONITOR_WATCH && m.port < CAUSE_MAX)
+        return (enum sandbox_cause)m.port;
+    return CAUSE_MONITOR_LOST;
+}
+
+/* Its sockets close before its pidfd can be read: in between it waits for the end of everything
+ * in its pid namespace, which on cgroup v1 does not come while that is frozen. So the sandbox is
+ * thawed and killed now. */
+static void on_monitor_silent(struct app *a, struct slot *s)
+{
+    if (s->state == SLOT_RUNNING)
+        slot_kill(a, s, last_words(s));
+}
+
 /* One report of a monitor. False if there is none at the moment. */
 static bool on_ctl(struct app *a, struct slot *s)
 {
@@ -384,6 +406,7 @@ static bool on_ctl(struct app *a, struct slot *s)
         return false;
     if (rc < 0) { /* end of file; its pidfd tells the rest */
         close_ctl(s);
+        on_monitor_silent(a, s);
         return false;
     }
     if (r.event == JAILMON_FORKED && s->state == SLOT_STARTING) {
@@ -415,18 +438,6 @@ static void reap_orphans(struct app *a)
                 return; /* its pidfd's event collects it, and then calls us */
         (void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
     }
-}
-
-/* Why a monitor ended: of one of ours the ctl socket has told, of an adopted one its watch does. Who says nothing did not end
- * in order. */
-static enum sandbox_cause last_words(const struct slot *s)
-{
-    struct monitor_msg m;
-
-    if (s->watch_fd >= 0 && ipc_recv(s->watch_fd, &m, sizeof m, NULL, 0, NULL) == 0 &&
-        m.type == MONITOR_WATCH && m.port < CAUSE_MAX)
-        return (enum sandbox_cause)m.port;
-    return CAUSE_MONITOR_LOST;
 }
 
 static void on_monitor_exit(struct app *a, struct slot *s)
@@ -479,6 +490,13 @@ static void on_event(struct app *a, uint64_t t)
     case KIND_CTL: /* an event of this round may be about a slot that has just been freed */
         if (s && s->state != SLOT_FREE && s->ctl_fd >= 0)
             (void)on_ctl(a, s); /* more of them come with the next event */
+        return;
+    case KIND_WATCH:
+        if (s && s->state != SLOT_FREE && s->watch_fd >= 0) {
+            (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, s->watch_fd,
+                            NULL); /* it says one thing */
+            on_monitor_silent(a, s);
+        }
         return;
     case KIND_PIDFD:
         if (s && s->state != SLOT_FREE && !s->exited)

@@ -210,12 +210,14 @@ static int clone_monitor(struct app *a, struct slot *s, enum sandbox_step *step)
     h.fd[JAILMON_FD_LISTEN] = listen_fd;
     h.fd[JAILMON_FD_AGENT] = agent;
     cgroup_open_files(&a->cgroup, s->rec.id.text, &h.fd[JAILMON_FD_CGROUP]);
+    /* The monitor is the init of a pid namespace in which its sandbox lives: the kernel kills the
+     * one with the other, whoever is or is not there to see it (ADR 0045). */
     int rc = stage_enter(a);
     if (rc < 0) {
         close_cgroup_files(&h);
         return rc;
     }
-    pid_t pid = task_clone(CLONE_NEWUSER, &s->monitor_pidfd, box);
+    pid_t pid = task_clone(CLONE_NEWUSER | CLONE_NEWPID, &s->monitor_pidfd, box);
     if (pid == 0)
         run_monitor(a, &h, s->ctl_fd);
     stage_leave(a);

@@ -12,7 +12,7 @@ const log = (id) => readFileSync(process.env.FIREBREAK_T_LOG, 'utf8').split('\n'
 const isolation = async (id) => (await api('GET', `/sandboxes/${id}`)).json.isolation
 const metric = async () => Number(/^e2b_tripwires_total (\d+)$/m.exec((await http('GET', '/metrics')).text)?.[1])
 
-claim('every tripwire is refused, named with its number and a pid of the host, and counted', async (t) => {
+claim('every tripwire is refused, named with its number and a pid, and counted', async (t) => {
   const outside = spawnSync('sh', ['-c', python(calls.userfaultfd).replace('0, 0, 0, 0, 0', '1, 0, 0, 0, 0')], { encoding: 'utf8' })
   assert.doesNotMatch(outside.stdout, /^-1/, 'the control: outside userfaultfd cannot be had, so this machine shows nothing')
   const s = await Sandbox.create({ timeoutMs: 120_000 })

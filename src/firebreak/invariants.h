@@ -17,6 +17,7 @@
 #define SIGHT_ID_LEN     20u
 #define SIGHT_NAME_MAX   64u
 #define SIGHT_SLOTS_MAX  4096u
+#define SIGHT_IFNAME_MAX 16u
 #define UIDS_PER_SANDBOX 65536u
 
 /* cgroup hierarchies, each with the directory where it is mounted. */
@@ -45,6 +46,7 @@ struct sight_process {
     uint64_t caps;              /* permitted or effective */
     uint64_t netns, start_time; /* inode; clock ticks: tells apart two processes of one pid */
     unsigned n_fds;
+    bool has_network;                          /* of a monitor: there is an eth0 where it is */
     char group[HIERARCHY_N][SIGHT_ID_LEN + 1]; /* its sandbox by its cgroup; "" if none */
 };
 
@@ -64,6 +66,19 @@ enum sight_row_state { ROW_STARTING, ROW_RUNNING };
 struct sight_row {
     char id[SIGHT_ID_LEN + 1];
     enum sight_row_state state;
+};
+
+/* An interface of the instance on the host. */
+struct sight_interface {
+    char name[SIGHT_IFNAME_MAX];
+    char id[SIGHT_NAME_MAX]; /* its alias: the sandbox at its other end */
+};
+
+/* An element of the packet table, of a set that opens something. */
+struct sight_element {
+    const char *set;                  /* static */
+    char interface[SIGHT_IFNAME_MAX]; /* of the set "src", else "" */
+    uint32_t addr;                    /* of the sandbox, host order */
 };
 
 /* A text that is the evidence as it stands: a file, a mount, a loop device. */
@@ -89,6 +104,9 @@ struct sight {
     SIGHT_LIST(sight_text) stray; /* files in RUN that belong to nobody; sockets of no record */
     SIGHT_LIST(sight_text) mount; /* host mounts of the instance */
     SIGHT_LIST(sight_text) loop;  /* loop devices of its images */
+    SIGHT_LIST(sight_interface) interface;
+    SIGHT_LIST(sight_element) element;
+    bool has_table; /* the instance's packet table is there */
     unsigned n_images;
     uint64_t pooled; /* sandboxes that the API holds ready or makes ready: they are in no row */
 };
@@ -103,6 +121,8 @@ struct sight_options {
 /* Reads everything. -errno with *e if it cannot be read at all. */
 int sight_look(struct sight *s, const struct sight_options *o, struct err *e);
 void sight_fini(struct sight *s);
+/* Interfaces and packet table of the network namespace that this program is in. A kernel without nftables has none. */
+int sight_network(struct sight *s, const struct place *p, struct err *e);
 /* The registry, read as its owner. -ENOENT if there is none yet. */
 int sight_registry(struct sight *s, const struct place *p, struct err *e);
 /* Appends a zeroed element to a list of s; NULL if out of memory. */

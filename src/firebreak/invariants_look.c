@@ -52,6 +52,8 @@ void sight_fini(struct sight *s)
     free(s->stray.at);
     free(s->mount.at);
     free(s->loop.at);
+    free(s->interface.at);
+    free(s->element.at);
     *s = (struct sight){ 0 };
 }
 
@@ -133,6 +135,14 @@ static uint64_t namespace_of(pid_t pid, const char *kind)
 
     (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind);
     return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* Is there an eth0 in the network namespace of that process? */
+static bool has_network(pid_t pid)
+{
+    char text[4096];
+
+    return read_proc(pid, "net/dev", text, sizeof text - 1) > 0 && strstr(text, " eth0:");
 }
 
 /* Counted up to what nobody has by right. */
@@ -280,6 +290,8 @@ static int add_process(struct sight *s, pid_t pid, enum sight_role role, const c
         seen.role = runs_program(pid, "jailmon") ? ROLE_MONITOR : ROLE_SANDBOX;
     if (seen.role != ROLE_SANDBOX)
         seen.n_fds = count_fds(pid);
+    if (seen.role == ROLE_MONITOR)
+        seen.has_network = has_network(pid);
     struct sight_process *p = SIGHT_ADD(s->process);
     if (!p)
         return -ENOMEM;
@@ -630,6 +642,8 @@ int sight_look(struct sight *s, const struct sight_options *o, struct err *e)
         rc = look_loops(s, &o->place);
     if (rc < 0)
         return err_set(e, -rc, "look at the instance");
+    if ((rc = sight_network(s, &o->place, e)) < 0)
+        return rc;
     s->pooled = look_pool(&o->place);
     rc = sight_registry(s, &o->place, &registry);
     if (rc < 0 && rc != -ENOENT) {

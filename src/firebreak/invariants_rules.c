@@ -404,6 +404,106 @@ static void record_has_row(const struct sight *s, unsigned self, struct findings
     }
 }
 
+/* --- the network. Who looks from another network namespace than the warden's sees nothing of it. --- */
+
+static bool sees_network(const struct sight *s)
+{
+    const struct sight_process *warden = sight_daemon(s, ROLE_WARDEN);
+    return !warden || warden->netns == s->host_netns;
+}
+
+static const struct sight_interface *interface_of(const struct sight *s, const char *id)
+{
+    for (size_t i = 0; i < s->interface.n; i++)
+        if (strcmp(s->interface.at[i].id, id) == 0)
+            return &s->interface.at[i];
+    return NULL;
+}
+
+static void interface_has_record(const struct sight *s, unsigned self, struct findings *out)
+{
+    for (size_t i = 0; i < s->interface.n; i++) {
+        const struct sight_interface *f = &s->interface.at[i];
+        if (!record_of_id(s, f->id) || interface_of(s, f->id) != f)
+            findings_add(out, self, f->name, "interface %s is of '%s'%s", f->name, f->id,
+                         record_of_id(s, f->id) ? ", which has another" : "");
+    }
+}
+
+static void network_has_interface(const struct sight *s, unsigned self, struct findings *out)
+{
+    for (size_t i = 0; sees_network(s) && i < s->process.n; i++) {
+        const struct sight_process *p = &s->process.at[i];
+        const char *id = any_group(p);
+        if (p->role != ROLE_MONITOR || p->state == 'Z' || !record_of_id(s, id))
+            continue;
+        const struct sight_interface *f = interface_of(s, id);
+        if (p->has_network && !f)
+            findings_add(out, self, id, "sandbox %s has a network and no interface here", id);
+        else if (!p->has_network && f)
+            findings_add(out, self, id, "sandbox %s has the interface %s here and no network",
+                         id, f->name);
+    }
+}
+
+static const struct sight_element *element_of(const struct sight *s, const char *interface)
+{
+    for (size_t i = 0; i < s->element.n; i++)
+        if (*interface && strcmp(s->element.at[i].interface, interface) == 0)
+            return &s->element.at[i];
+    return NULL;
+}
+
+static bool has_interface(const struct sight *s, const char *name)
+{
+    for (size_t i = 0; i < s->interface.n; i++)
+        if (strcmp(s->interface.at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Is that address, in that set, of a sandbox? src is the set that says which sandboxes there are. */
+static bool in_set(const struct sight *s, const char *set, uint32_t addr)
+{
+    for (size_t i = 0; i < s->element.n; i++)
+        if (s->element.at[i].addr == addr && strcmp(s->element.at[i].set, set) == 0)
+            return true;
+    return false;
+}
+
+#define QUAD(a) (a) >> 24, (a) >> 16 & 255, (a) >> 8 & 255, (a)&255
+
+static void element_has_interface(const struct sight *s, unsigned self, struct findings *out)
+{
+    for (size_t i = 0; sees_network(s) && i < s->element.n; i++) {
+        const struct sight_element *m = &s->element.at[i];
+        char name[96];
+        bool is_src = m->interface[0] != '\0';
+        if (is_src ? has_interface(s, m->interface) : in_set(s, "src", m->addr))
+            continue;
+        (void)snprintf(name, sizeof name, "%s %s %u.%u.%u.%u", m->set, m->interface,
+                       QUAD(m->addr));
+        findings_add(out, self, name, "the set %s lets through %u.%u.%u.%u%s%s", m->set,
+                     QUAD(m->addr), is_src ? " of the interface " : ", which no interface has",
+                     m->interface);
+    }
+}
+
+static void interface_has_element(const struct sight *s, unsigned self, struct findings *out)
+{
+    for (size_t i = 0; i < s->interface.n; i++) {
+        const struct sight_interface *f = &s->interface.at[i];
+        const struct sight_element *m = element_of(s, f->name);
+        if (!record_of_id(s, f->id) || interface_of(s, f->id) != f)
+            continue;
+        if (!m || !in_set(s, "down", m->addr))
+            findings_add(out, self, f->name, "interface %s of sandbox %s: %s", f->name, f->id,
+                         !s->has_table ? "there is no packet table"
+                         : !m          ? "its source address is not in the packet table"
+                                       : "its address is not in the set down");
+    }
+}
+
 /* --- files, mounts, devices --- */
 
 static void add_texts(const struct sight_text *at, size_t n, unsigned self,
@@ -521,6 +621,15 @@ static void stopped_without_record(const struct sight *s, unsigned self, struct 
                      s->record.at[i].slot);
 }
 
+static void stopped_without_network(const struct sight *s, unsigned self, struct findings *out)
+{
+    if (s->has_table)
+        findings_add(out, self, "table", "the packet table is there still");
+    for (size_t i = 0; i < s->interface.n; i++)
+        findings_add(out, self, s->interface.at[i].name, "interface %s is there still",
+                     s->interface.at[i].name);
+}
+
 const struct invariant invariants[] = {
     { "process_in_place",
       "a process with a sandbox's uid is in the cgroups of a recorded sandbox",
@@ -544,6 +653,17 @@ const struct invariant invariants[] = {
     { "row_has_record", "a sandbox that runs by the registry has a record", row_has_record,
       false },
     { "record_has_row", "a recorded sandbox is in the registry", record_has_row, false },
+    { "interface_has_record",
+      "an interface of the instance is of a recorded sandbox, which has no other",
+      interface_has_record, false },
+    { "network_has_interface",
+      "a sandbox with a network has its interface on the host, and the reverse",
+      network_has_interface, false },
+    { "element_has_interface",
+      "the packet table opens nothing but to interfaces that are there", element_has_interface,
+      false },
+    { "interface_has_element", "an interface of a sandbox is in the packet table, both ways",
+      interface_has_element, false },
     { "file_has_owner", "a file in the run-time directory is of a daemon or a recorded sandbox",
       file_has_owner, false },
     { "no_mount_on_host", "the host's mount table shows nothing of the instance",
@@ -561,6 +681,9 @@ const struct invariant invariants[] = {
       stopped_without_process, true },
     { "stopped_without_record", "no record of a stopped instance is left",
       stopped_without_record, true },
+    { "stopped_without_network",
+      "no interface and no packet table of a stopped instance is left", stopped_without_network,
+      true },
 };
 const unsigned invariants_n = ARRAY_LEN(invariants);
 

@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "codec/ip4.h"
 #include "netd/netd.h"
-#include "netd/netlink.h"
+#include "sys/netlink.h"
 
 #define CUT_MAX 8192u /* connections ended in one go; what is left goes with the next */
 

@@ -19,7 +19,7 @@
 
 #include "base/auto.h"
 #include "netd/netd.h"
-#include "netd/netlink.h"
+#include "sys/netlink.h"
 
 #define INSIDE_INDEX 2 /* lo is 1, and nothing else was made there */
 #define INSIDE_NAME  "eth0"
@@ -186,7 +186,7 @@ struct found {
 struct each {
     struct found *found;
     size_t n;
-    char prefix[sizeof INTERFACE_PREFIX + TAG_N + 1];
+    char prefix[sizeof NETNAME_PREFIX + NETNAME_TAG_N + 1];
 };
 
 static void take_link(const struct nlmsghdr *h, void *arg)
@@ -225,7 +225,7 @@ int link_each(struct netd *d,
 
     if (!found)
         return err_set(e, ENOMEM, "list the interfaces");
-    (void)snprintf(each.prefix, sizeof each.prefix, INTERFACE_PREFIX "%s.", d->tag);
+    (void)snprintf(each.prefix, sizeof each.prefix, NETNAME_PREFIX "%s.", d->name.tag);
     struct ifinfomsg *h = netlink_begin(&m, RTM_GETLINK, NLM_F_DUMP, sizeof *h);
     h->ifi_family = AF_UNSPEC;
     int rc = netlink_dump(d->route_fd, &m, ++d->sequence, take_link, &each);

@@ -182,21 +182,14 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
 /* Names and addresses that follow from the instance's name. */
 static int name_things(struct netd *d, struct err *e)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
     struct in_addr in;
 
     ASSERT(d->opt.instance); /* parse_options */
-    for (const char *c = d->opt.instance; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
-    (void)snprintf(d->tag, sizeof d->tag, "%06x", (unsigned)(hash & 0xffffff));
-    (void)snprintf(d->table, sizeof d->table, "firebreak_%s", d->opt.instance);
-    for (char *c = d->table; *c; c++)
-        if (*c == '-')
-            *c = '_';
-    d->log_group = (uint16_t)(1024 + hash % 60000);
+    netname_of(d->opt.instance, &d->name);
+    d->log_group = (uint16_t)(1024 + d->name.hash % 60000);
     d->range = RANGE_BASE;
     if (strcmp(d->opt.instance, "default") != 0)
-        d->range += (1 + hash % (RANGES - 1)) << (32 - RANGE_PREFIX);
+        d->range += (1 + d->name.hash % (RANGES - 1)) << (32 - RANGE_PREFIX);
     if (d->opt.range) {
         if (inet_pton(AF_INET, d->opt.range, &in) != 1)
             return err_say(e, EINVAL, "--range must be an IPv4 address");
@@ -389,8 +382,9 @@ int main(int argc, char **argv)
     }
     if (d.opt.remove)
         return 0;
-    log_info("netd_ready", "table=%s interfaces=" INTERFACE_PREFIX "%s.*", d.table, d.tag);
+    log_info("netd_ready", "table=%s interfaces=" NETNAME_PREFIX "%s.*", d.name.table,
+             d.name.tag);
     loop(&d);
-    log_info("netd_stopped", "table=%s", d.table);
+    log_info("netd_stopped", "table=%s", d.name.table);
     return 0;
 }

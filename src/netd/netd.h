@@ -10,6 +10,7 @@
 #include "base/token_bucket.h"
 #include "ipc/netd_proto.h"
 #include "policy/egress.h"
+#include "sys/netname.h"
 
 #define NETD_BOXES_MAX 512u /* as many as a warden has */
 #define RANGE_PREFIX   22u  /* 1024 addresses: the gateway is the second, boxes follow it */
@@ -19,11 +20,9 @@
 #define PORT_METADATA 1080u
 #define PORT_PROXY    1443u
 
-#define PINS_MAX         1024u /* names and addresses of one sandbox */
-#define TOKENS_MAX       8u    /* of the metadata service, for one sandbox */
-#define TOKEN_TEXT       48u   /* characters of a token, without the NUL */
-#define INTERFACE_PREFIX "fb"  /* of every instance: they know each other's by it */
-#define TAG_N            6u    /* hexadecimal digits after it: of this instance */
+#define PINS_MAX   1024u /* names and addresses of one sandbox */
+#define TOKENS_MAX 8u    /* of the metadata service, for one sandbox */
+#define TOKEN_TEXT 48u   /* characters of a token, without the NUL */
 
 struct netd;
 
@@ -93,8 +92,7 @@ struct visitor;
 
 struct netd {
     struct options opt;
-    char tag[TAG_N + 1];
-    char table[48];
+    struct netname name;
     uint32_t range, gateway; /* host order */
     uint16_t log_group;
 

@@ -37,7 +37,8 @@ static void init_box(struct netd *d, struct box *b, uint32_t index, const struct
                        .index = index,
                        .addr = d->gateway + 1 + index,
                        .id = *id };
-    (void)snprintf(b->interface, sizeof b->interface, INTERFACE_PREFIX "%s.%u", d->tag, index);
+    (void)snprintf(b->interface, sizeof b->interface, NETNAME_PREFIX "%s.%u", d->name.tag,
+                   index);
     (void)token_bucket_init(&b->questions, QUESTIONS_BURST, QUESTIONS_PER_S, now_ns);
     for (size_t i = 0; i < NETD_WHY_MAX; i++)
         (void)token_bucket_init(&b->events[i], EVENTS_BURST, EVENTS_PER_S, now_ns);
@@ -115,7 +116,7 @@ void serve_restore_table(struct netd *d)
 {
     struct err e;
 
-    log_error("table_lost", "table=%s", d->table);
+    log_error("table_lost", "table=%s", d->name.table);
     if (table_create(d, &e) < 0) {
         log_error("table_failed", "err=\"%s\"", e.text);
         return; /* tried again at the next tick */

@@ -43,7 +43,7 @@ int table_remove(struct netd *d, struct err *e)
     AUTO_BUF struct buf b = BUF_INIT(COMMAND_MAX);
 
     /* Adding what is there does nothing, so that the deletion always finds one. */
-    buf_addf(&b, "add table inet %s\ndelete table inet %s\n", d->table, d->table);
+    buf_addf(&b, "add table inet %s\ndelete table inet %s\n", d->name.table, d->name.table);
     return run(d, &b, "remove the table", e);
 }
 
@@ -112,10 +112,10 @@ static void add_early(struct netd *d, struct buf *b)
              " bytes/second burst %" PRIu64 " bytes } counter name denied_limit drop\n"
              " }\n"
              " chain early { type filter hook prerouting priority raw; policy accept;\n"
-             "  iifname \"" INTERFACE_PREFIX "%s.*\" goto from_sandbox\n"
+             "  iifname \"" NETNAME_PREFIX "%s.*\" goto from_sandbox\n"
              "  iifname != \"lo\" ip daddr " QUAD_F "/%u drop\n"
              " }\n",
-             d->opt.bytes_per_s, d->opt.bytes_per_s, d->tag, QUAD(d->range), RANGE_PREFIX);
+             d->opt.bytes_per_s, d->opt.bytes_per_s, d->name.tag, QUAD(d->range), RANGE_PREFIX);
 }
 
 /* Where it goes instead: our resolver, our metadata service, and for names our proxy. Never if
@@ -136,11 +136,11 @@ static void add_dstnat(struct netd *d, struct buf *b)
              "ip to " QUAD_F ":%u\n"
              " }\n"
              " chain dstnat { type nat hook prerouting priority dstnat; policy accept;\n"
-             "  iifname \"" INTERFACE_PREFIX "%s.*\" meta nfproto ipv4 jump dstnat_sandbox\n"
+             "  iifname \"" NETNAME_PREFIX "%s.*\" meta nfproto ipv4 jump dstnat_sandbox\n"
              " }\n",
              QUAD(NETD_RESOLVER), QUAD(d->gateway), PORT_RESOLVER, QUAD(NETD_METADATA),
              QUAD(d->gateway), PORT_METADATA, QUAD(d->gateway), PORT_PROXY, QUAD(d->gateway),
-             PORT_PROXY, d->tag);
+             PORT_PROXY, d->name.tag);
 }
 
 static void add_forward(struct netd *d, struct buf *b)
@@ -153,7 +153,7 @@ static void add_forward(struct netd *d, struct buf *b)
              " }\n"
              " chain out {\n"
              "  meta nfproto ipv6 goto refuse_ipv6\n"
-             "  oifname \"" INTERFACE_PREFIX "*\" goto refuse_sandbox\n"
+             "  oifname \"" NETNAME_PREFIX "*\" goto refuse_sandbox\n"
              "  ip daddr @special goto refuse_special\n"
              "  ct state established,related accept\n"
              "  meta nfproto != @lease goto refuse_down\n"
@@ -175,13 +175,13 @@ static void add_forward(struct netd *d, struct buf *b)
              "  drop\n"
              " }\n"
              " chain forward { type filter hook forward priority filter; policy accept;\n"
-             "  iifname \"" INTERFACE_PREFIX "%s.*\" goto out\n"
-             "  oifname \"" INTERFACE_PREFIX "%s.*\" goto in\n"
+             "  iifname \"" NETNAME_PREFIX "%s.*\" goto out\n"
+             "  oifname \"" NETNAME_PREFIX "%s.*\" goto in\n"
              "%s"
              " }\n",
-             d->opt.conns, d->opt.bytes_per_s, d->opt.bytes_per_s, d->tag, d->tag,
-             d->opt.guard_forward ? "  iifname != \"" INTERFACE_PREFIX
-                                    "*\" oifname != \"" INTERFACE_PREFIX "*\" drop\n"
+             d->opt.conns, d->opt.bytes_per_s, d->opt.bytes_per_s, d->name.tag, d->name.tag,
+             d->opt.guard_forward ? "  iifname != \"" NETNAME_PREFIX
+                                    "*\" oifname != \"" NETNAME_PREFIX "*\" drop\n"
                                   : "");
 }
 
@@ -204,7 +204,7 @@ static void add_host(struct netd *d, struct buf *b)
              "  accept\n"
              " }\n"
              " chain input { type filter hook input priority filter; policy accept;\n"
-             "  iifname \"" INTERFACE_PREFIX "%s.*\" goto to_host\n"
+             "  iifname \"" NETNAME_PREFIX "%s.*\" goto to_host\n"
              "  ip daddr " QUAD_F " goto refuse_foreign\n"
              " }\n"
              " chain refuse_foreign {\n"
@@ -221,13 +221,14 @@ static void add_host(struct netd *d, struct buf *b)
              "  reject with icmpx admin-prohibited\n"
              " }\n"
              " chain output { type filter hook output priority filter; policy accept;\n"
-             "  oifname \"" INTERFACE_PREFIX "%s.*\" goto to_sandbox\n"
+             "  oifname \"" NETNAME_PREFIX "%s.*\" goto to_sandbox\n"
              " }\n"
              " chain srcnat { type nat hook postrouting priority srcnat; policy accept;\n"
-             "  ip saddr " QUAD_F "/%u oifname != \"" INTERFACE_PREFIX "*\" masquerade\n"
+             "  ip saddr " QUAD_F "/%u oifname != \"" NETNAME_PREFIX "*\" masquerade\n"
              " }\n",
              QUAD(d->gateway), QUAD(d->gateway), PORT_RESOLVER, PORT_RESOLVER, PORT_METADATA,
-             PORT_PROXY, d->tag, QUAD(d->gateway), d->tag, QUAD(d->range), RANGE_PREFIX);
+             PORT_PROXY, d->name.tag, QUAD(d->gateway), d->name.tag, QUAD(d->range),
+             RANGE_PREFIX);
 }
 
 int table_create(struct netd *d, struct err *e)
@@ -235,15 +236,15 @@ int table_create(struct netd *d, struct err *e)
     AUTO_BUF struct buf b = BUF_INIT(COMMAND_MAX);
 
     /* One transaction: at no moment is there no table. */
-    buf_addf(&b, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", d->table,
-             d->table, d->table);
+    buf_addf(&b, "add table inet %s\ndelete table inet %s\ntable inet %s {\n", d->name.table,
+             d->name.table, d->name.table);
     add_sets(d, &b);
     add_refusals(d, &b);
     add_early(d, &b);
     add_dstnat(d, &b);
     add_forward(d, &b);
     add_host(d, &b);
-    buf_addf(&b, "}\nadd element inet %s lease { ipv4 timeout %us }\n", d->table,
+    buf_addf(&b, "}\nadd element inet %s lease { ipv4 timeout %us }\n", d->name.table,
              LEASE_SECONDS);
     return run(d, &b, "make the table", e);
 }
@@ -253,12 +254,14 @@ int table_lease(struct netd *d, struct err *e)
     AUTO_BUF struct buf b = BUF_INIT(COMMAND_MAX);
 
     /* Older kernels do not prolong an element that is there. */
-    buf_addf(&b, "delete element inet %s lease { ipv4 }\n", d->table);
-    buf_addf(&b, "add element inet %s lease { ipv4 timeout %us }\n", d->table, LEASE_SECONDS);
+    buf_addf(&b, "delete element inet %s lease { ipv4 }\n", d->name.table);
+    buf_addf(&b, "add element inet %s lease { ipv4 timeout %us }\n", d->name.table,
+             LEASE_SECONDS);
     if (run(d, &b, "renew the lease", e) == 0)
         return 0;
     buf_clear(&b); /* it has expired: this process was stopped */
-    buf_addf(&b, "add element inet %s lease { ipv4 timeout %us }\n", d->table, LEASE_SECONDS);
+    buf_addf(&b, "add element inet %s lease { ipv4 timeout %us }\n", d->name.table,
+             LEASE_SECONDS);
     return run(d, &b, "renew the lease", e);
 }
 
@@ -292,7 +295,7 @@ static void add_regions(struct netd *d, const struct box *b, struct buf *out, co
         if (has_region(other, n_other, r))
             continue;
         if (put++ == 0)
-            buf_addf(out, "%s element inet %s open { ", verb, d->table);
+            buf_addf(out, "%s element inet %s open { ", verb, d->name.table);
         else
             buf_add_cstr(out, ", ");
         buf_addf(out, QUAD_F " . " QUAD_F "-" QUAD_F " . %u . %u-%u", QUAD(b->addr),
@@ -305,9 +308,10 @@ static void add_regions(struct netd *d, const struct box *b, struct buf *out, co
 
 static void add_pair(struct netd *d, const struct box *b, struct buf *out, const char *verb)
 {
-    buf_addf(out, "%s element inet %s src { \"%s\" . " QUAD_F " }\n", verb, d->table,
+    buf_addf(out, "%s element inet %s src { \"%s\" . " QUAD_F " }\n", verb, d->name.table,
              b->interface, QUAD(b->addr));
-    buf_addf(out, "%s element inet %s down { " QUAD_F " }\n", verb, d->table, QUAD(b->addr));
+    buf_addf(out, "%s element inet %s down { " QUAD_F " }\n", verb, d->name.table,
+             QUAD(b->addr));
 }
 
 int table_set_box(struct netd *d, struct box *b, struct egress_region *region, size_t n,
@@ -356,7 +360,7 @@ static void add_port(uint8_t proto, uint16_t port, void *arg)
     const struct ports *p = arg;
 
     buf_addf(p->out, "%s element inet %s pin_port { " QUAD_F " . " QUAD_F " . %u . %u", p->verb,
-             p->d->table, QUAD(p->b->addr), QUAD(p->addr), proto, port);
+             p->d->name.table, QUAD(p->b->addr), QUAD(p->addr), proto, port);
     if (p->seconds > 0)
         buf_addf(p->out, " timeout %us", p->seconds);
     buf_add_cstr(p->out, " }\n");
@@ -368,8 +372,8 @@ static void add_pin(const struct ports *p, const char *name)
 
     if (!egress_name_ports(&p->b->policy, name, add_port, &copy))
         return;
-    buf_addf(p->out, "%s element inet %s pin_any { " QUAD_F " . " QUAD_F, p->verb, p->d->table,
-             QUAD(p->b->addr), QUAD(p->addr));
+    buf_addf(p->out, "%s element inet %s pin_any { " QUAD_F " . " QUAD_F, p->verb,
+             p->d->name.table, QUAD(p->b->addr), QUAD(p->addr));
     if (p->seconds > 0)
         buf_addf(p->out, " timeout %us", p->seconds);
     buf_add_cstr(p->out, " }\n");
@@ -411,7 +415,7 @@ static void unpin_address(struct netd *d, const struct box *b, uint32_t addr)
     AUTO_BUF struct buf c = BUF_INIT(COMMAND_MAX);
     struct ports p = { d, b, &c, addr, 0, "delete" };
 
-    buf_addf(&c, "delete element inet %s pin_any { " QUAD_F " . " QUAD_F " }\n", d->table,
+    buf_addf(&c, "delete element inet %s pin_any { " QUAD_F " . " QUAD_F " }\n", d->name.table,
              QUAD(b->addr), QUAD(addr));
     delete_pin(d, &c);
     for (size_t i = 0; i < b->policy.n; i++) {
@@ -494,7 +498,7 @@ static int list(struct netd *d, const char *what, const char *rest, json_t **out
 {
     AUTO_BUF struct buf c = BUF_INIT(COMMAND_MAX);
 
-    buf_addf(&c, "%s %s%s\n", what, d->table, rest);
+    buf_addf(&c, "%s %s%s\n", what, d->name.table, rest);
     if (run(d, &c, "read the counters", e) < 0)
         return -e->code;
     *out = json_parse(str_from(nft_ctx_get_output_buffer(d->nft)), e);

@@ -368,6 +368,48 @@ E`)
     if (n > 60) throw new Error(`${n} lines`)
   })
 
+  // check-invariants, with faults that are planted in the kernel.
+  const broken = () => {
+    const r = instance.cli(['check-invariants', '--json'])
+    if (r.code > 1) throw new Error(r.stderr)
+    return JSON.parse(r.stdout).invariants.filter((x) => !x.holds).map((x) => `${x.id}: ${x.evidence.join('; ')}`).join('\n')
+  }
+  const fault = (invariant, plant, mend) => check(`invariants: ${invariant} is seen, and no other`, async () => {
+    await until('all to hold before', 10000, () => broken() === '')
+    plant()
+    try {
+      expect(broken(), new RegExp(`^${invariant}: [^\\n]+$`))
+    } finally {
+      mend()
+    }
+    await until('all to hold again', 10000, () => broken() === '')
+  })
+  const names = spawnSync('ip', ['-br', 'link'], { encoding: 'utf8' }).stdout.split('\n').map((l) => l.split('@')[0]).filter((n) => /^fb[0-9a-f]{6}\./.test(n))
+  const ghost = `${names[0].split('.')[0]}.499`
+  const link = (...args) => {
+    const r = spawnSync('ip', ['link', ...args], { encoding: 'utf8' })
+    if (r.status !== 0) throw new Error(`ip link ${args.join(' ')}: ${r.stderr}`)
+  }
+  const element = (verb, set, value) => nft(`${verb} element inet ${table} ${set} { ${value} }`)
+  await fault('element_has_interface', () => element('add', 'src', `"${ghost}" . 198.18.0.77`), () => element('delete', 'src', `"${ghost}" . 198.18.0.77`))
+  for (const set of ['down', 'pin_any', 'open', 'pin_port']) {
+    const value = { down: '198.18.0.77', pin_any: '198.18.0.77 . 9.9.9.9', open: '198.18.0.77 . 9.9.9.0-9.9.9.255 . 6 . 0-65535', pin_port: '198.18.0.77 . 9.9.9.9 . 6 . 22' }[set]
+    await fault('element_has_interface', () => element('add', set, value), () => element('delete', set, value))
+  }
+  await fault('interface_has_record', () => {
+    link('add', ghost, 'type', 'veth', 'peer', 'name', 'ghost')
+    link('set', ghost, 'alias', 'ighostghostghostghos')
+  }, () => link('del', ghost))
+  await fault('interface_has_element', () => element('delete', 'down', openAddress), () => element('add', 'down', openAddress))
+  const its = names.find((n) => spawnSync('ip', ['link', 'show', n], { encoding: 'utf8' }).stdout.includes(`alias ${open.sandboxId}`))
+  await check('invariants: an interface that was taken away from its sandbox is seen', async () => {
+    link('set', its, 'alias', 'ighostghostghostghos')
+    const seen = broken()
+    link('set', its, 'alias', open.sandboxId)
+    expect(seen, /^interface_has_record: .*\n.*network_has_interface: /s)
+    await until('all to hold again', 10000, () => broken() === '')
+  })
+
   // Somebody's firewall script.
   nft('flush ruleset')
   await until('the table to be there again', 10000, () => /event=table_lost/.test(instance.logText()) && spawnSync('nft', ['list', 'table', 'inet', table]).status === 0)

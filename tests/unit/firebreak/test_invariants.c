@@ -23,6 +23,8 @@ struct world {
     struct sight_record record[1];
     struct sight_group group[3];
     struct sight_row row[1];
+    struct sight_interface interface[2];
+    struct sight_element element[3];
 };
 
 static void put_in_groups(struct sight_process *p)
@@ -104,6 +106,58 @@ static void what_is_as_it_should_be_is_no_violation(void **state)
     (void)state;
     make(&w);
     expect(&w, NULL);
+}
+
+/* The sandbox has a network: its interface is there, and the packet table knows it. */
+static void make_networked(struct world *w)
+{
+    make(w);
+    w->process[1].has_network = true;
+    w->interface[0] = (struct sight_interface){ "fb0a0a0a.0", ID };
+    w->interface[1] = (struct sight_interface){ "fb0a0a0a.1", ID };
+    w->element[0] = (struct sight_element){ "src", "fb0a0a0a.0", 5 };
+    w->element[1] = (struct sight_element){ "down", "", 5 };
+    w->element[2] = (struct sight_element){ "open", "", 5 };
+    w->s.interface.at = w->interface;
+    w->s.interface.n = 1;
+    w->s.element.at = w->element;
+    w->s.element.n = 3;
+    w->s.has_table = true;
+}
+
+static void interfaces_and_the_packet_table_are_those_of_the_sandboxes(void **state)
+{
+    static const struct sight_interface foreign = { "fb0a0a0a.1", "ibbbbbbbbbbbbbbbbbbb" };
+    struct world w;
+
+    (void)state;
+    make_networked(&w);
+    expect(&w, NULL);
+    w.s.interface.n = 2; /* a second one of the same sandbox */
+    expect(&w, "interface_has_record");
+    w.interface[1] = foreign;
+    expect(&w, "interface_has_record");
+    make_networked(&w);
+    w.process[1].has_network = false;
+    expect(&w, "network_has_interface");
+    make_networked(&w);
+    w.s.interface.n = w.s.element.n = 0;
+    expect(&w, "network_has_interface");
+    w.process[0].netns =
+        9; /* an instance in another network namespace: nothing is to be seen of it */
+    expect(&w, NULL);
+    make_networked(&w);
+    w.element[2].addr = 6;
+    expect(&w, "element_has_interface");
+    w.element[2] = (struct sight_element){ "src", "fb0a0a0a.1", 6 };
+    expect(&w, "element_has_interface");
+    make_networked(&w);
+    w.s.element.n = 1; /* no way back */
+    expect(&w, "interface_has_element");
+    w.s.element.n = 0;
+    expect(&w, "interface_has_element");
+    w.s.has_table = false;
+    expect(&w, "interface_has_element");
 }
 
 static void descriptors_grow_with_sandboxes_and_not_otherwise(void **state)
@@ -210,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_as_it_should_be_is_no_violation),
+        cmocka_unit_test(interfaces_and_the_packet_table_are_those_of_the_sandboxes),
         cmocka_unit_test(descriptors_grow_with_sandboxes_and_not_otherwise),
         cmocka_unit_test(each_thing_that_a_daemon_must_drop_is_seen),
         cmocka_unit_test(a_monitor_is_out_of_the_v1_freezer_only_where_there_is_no_v2),

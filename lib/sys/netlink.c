@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "netd/netlink.h"
+#include "sys/netlink.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -179,23 +179,27 @@ int netlink_dump(int fd, struct netlink *m, uint32_t sequence,
     return rc;
 }
 
+const void *netlink_next(const void **p, size_t *n, uint16_t *type, size_t *data_n)
+{
+    const struct nlattr *a = *p;
+
+    if (*n < sizeof *a || a->nla_len < sizeof *a || a->nla_len > *n)
+        return NULL;
+    *type = (uint16_t)(a->nla_type & (unsigned)NLA_TYPE_MASK);
+    *data_n = a->nla_len - sizeof *a;
+    size_t step = NLMSG_ALIGN((size_t)a->nla_len); /* attributes have the same alignment */
+    step = step < *n ? step : *n;
+    *p = (const char *)*p + step;
+    *n -= step;
+    return a + 1;
+}
+
 const void *netlink_find(const void *p, size_t n, uint16_t type, size_t *data_n)
 {
-    const char *at = p;
+    uint16_t found;
 
-    while (n >= sizeof(struct nlattr)) {
-        const struct nlattr *a = (const struct nlattr *)(const void *)at;
-        if (a->nla_len < sizeof *a || a->nla_len > n)
-            return NULL;
-        if ((a->nla_type & NLA_TYPE_MASK) == type) {
-            *data_n = a->nla_len - sizeof *a;
-            return a + 1;
-        }
-        size_t step = NLMSG_ALIGN((size_t)a->nla_len); /* attributes have the same alignment */
-        if (step >= n)
-            return NULL;
-        at += step;
-        n -= step;
-    }
+    for (const void *data; (data = netlink_next(&p, &n, &found, data_n));)
+        if (found == type)
+            return data;
     return NULL;
 }

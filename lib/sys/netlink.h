@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* netd/netlink: netlink messages in a bounded buffer, and the kernel's answer to one. */
+/* netlink: netlink messages in a bounded buffer, and the kernel's answer to one. */
 #pragma once
 #include <linux/netlink.h>
 #include <stddef.h>
@@ -36,6 +36,8 @@ static inline const void *netlink_body(const struct nlmsghdr *h, size_t *n)
     *n = h->nlmsg_len > NLMSG_HDRLEN ? h->nlmsg_len - NLMSG_HDRLEN : 0;
     return (const char *)h + NLMSG_HDRLEN;
 }
+/* The first attribute among the n bytes at *p, whose length is *data_n; *p and *n move behind it. NULL at the end. */
+const void *netlink_next(const void **p, size_t *n, uint16_t *type, size_t *data_n);
 /* The attribute of that type among n bytes at p, or NULL; nested or byte-order bits are ignored.
  * *data_n is the length of its data. */
 const void *netlink_find(const void *p, size_t n, uint16_t type, size_t *data_n);

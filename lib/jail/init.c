@@ -192,10 +192,6 @@ static int mount_proc(const struct jail_init *in, struct world *w)
 
     w->proc = mnt_make("proc", &source, 1, STRICT);
     int rc = w->proc < 0 ? w->proc : place(w, w->proc, "proc");
-    /* When the host itself runs out, sandboxes go before its own programs and the monitors.
-     * envd puts its children at 500; nobody inside can go below 0. */
-    if (rc == 0)
-        rc = task_write_file(w->proc, "self/oom_score_adj", "250");
     if (rc == 0 && !in->user_namespaces) /* none can be made below this one, whatever the
                                             filter says */
         rc = task_write_file(w->proc, "sys/user/max_user_namespaces", "0");

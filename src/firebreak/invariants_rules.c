@@ -11,7 +11,7 @@
 #define MONITOR_FDS 48u
 #define API_UID_MIN 1u
 /* src/warden/main.c says why each of them. */
-#define WARDEN_CAPS UINT64_C(0x2c00fb)
+#define WARDEN_CAPS UINT64_C(0x12c00fb)
 
 const char *const hierarchy_name[HIERARCHY_N] = {
     [HIERARCHY_V2] = "unified", [HIERARCHY_MEMORY] = "memory",

@@ -34,6 +34,9 @@
      (1ULL << CAP_SETGID) | (1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_KILL) |                    \
      (1ULL << CAP_CHOWN) | (1ULL << CAP_DAC_OVERRIDE))
 
+/* Sets the floor below which a sandbox cannot lower its oom_score_adj (ADR 0046). A root without it has sandboxes without that. */
+#define FLOOR_CAP CAP_SYS_RESOURCE
+
 /* An overlay acts on its upper layer with the rights of whoever mounted it: where that is us
  * (layer.c), as the owner of any file there. */
 #define LAYER_CAPS ((1ULL << CAP_FOWNER) | (1ULL << CAP_FSETID))
@@ -202,6 +205,15 @@ static void cgroup_parent(const struct options *o, char out[64])
     (void)snprintf(out, 64, is_default ? "e2b-sandbox" : "e2b-sandbox-%.32s", o->instance);
 }
 
+static int read_oom_score(struct app *a, struct err *e)
+{
+    AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 || read(fd, a->oom_score, sizeof a->oom_score - 1) <= 0
+               ? err_set(e, errno, "read /proc/self/oom_score_adj")
+               : 0;
+}
+
 static int open_everything(struct app *a, struct err *e)
 {
     char parent[64];
@@ -215,6 +227,8 @@ static int open_everything(struct app *a, struct err *e)
         images_prepare(a, e) < 0 || stage_make(a, e) < 0)
         return -e->code;
     a->makes_layers = layer_needed();
+    if (read_oom_score(a, e) < 0)
+        return -e->code;
     if (open_program(a->opt.jailmon_path, &a->jailmon_fd, e) < 0 || agent_load(a, e) < 0)
         return -e->code;
     cgroup_parent(&a->opt, parent);
@@ -236,6 +250,8 @@ static int harden(const struct app *a, struct err *e)
     struct filter filter;
     uint64_t caps = CAPS | (a->makes_layers ? LAYER_CAPS : 0);
 
+    if (prctl(PR_CAPBSET_READ, FLOOR_CAP, 0, 0, 0) == 1)
+        caps |= 1ULL << FLOOR_CAP;
     if (task_limit_bounding(caps, e) < 0 || task_set_caps(caps, e) < 0 ||
         task_limit(RLIMIT_CORE, TASK_NO_CORE, e) < 0)
         return -e->code;

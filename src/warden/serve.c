@@ -410,8 +410,11 @@ static bool on_ctl(struct app *a, struct slot *s)
         return false;
     }
     if (r.event == JAILMON_FORKED && s->state == SLOT_STARTING) {
-        if (cgroup_move_monitor(&a->cgroup, s->rec.id.text, s->monitor_pid, &e) < 0)
-            fail_start(a, s, STEP_CGROUP, e.code);
+        rc = spawn_set_oom_score(s, a->oom_score);
+        if (rc == 0 && cgroup_move_monitor(&a->cgroup, s->rec.id.text, s->monitor_pid, &e) < 0)
+            rc = -e.code;
+        if (rc < 0)
+            fail_start(a, s, STEP_CGROUP, -rc);
     } else if (r.event == JAILMON_READY && s->state == SLOT_STARTING) {
         on_ready(a, s);
     } else if (r.event == JAILMON_FAILED && s->state == SLOT_STARTING) {

@@ -130,6 +130,14 @@ static int write_maps(const struct app *a, const struct slot *s)
     return 0;
 }
 
+int spawn_set_oom_score(const struct slot *s, const char *score)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)s->monitor_pid);
+    return task_write_file(AT_FDCWD, path, score);
+}
+
 static bool on_disk(const struct slot *s)
 {
     return (s->rec.policy.flags & SANDBOX_DISK_FILE) != 0;
@@ -259,6 +267,8 @@ int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step)
         log_error("cgroup_failed", "sandbox=%s err=\"%s\"", s->rec.id.text, e.text);
         return -e.code;
     }
+    if ((rc = spawn_set_oom_score(s, SANDBOX_OOM_SCORE)) < 0)
+        return rc;
     *step = STEP_ID_MAP;
     if ((rc = write_maps(a, s)) < 0)
         return rc;

@@ -104,7 +104,8 @@ struct app {
     struct slot slot[WARDEN_MAX_SANDBOXES];
     uint32_t n_slots; /* from here on all are free: what loops over slots ends here */
     bool stopping;
-    bool makes_layers; /* this kernel needs layer.c */
+    bool makes_layers;  /* this kernel needs layer.c */
+    char oom_score[16]; /* our own, which monitors have after init exists */
 };
 
 #define MEMORY_RESERVATION_BYTES (UINT64_C(512) << 20) /* R64 */
@@ -161,6 +162,11 @@ int layer_make(struct app *a, const struct slot *s, int lower_fd,
                int *layer_fd); /* detached root mount, or -errno; both fds owned */
 
 /* spawn.c */
+/* Of every process of a sandbox, at the least: when the host itself runs out of memory, sandboxes go before its own programs
+ * and the monitors. envd puts its children at 500. */
+#define SANDBOX_OOM_SCORE "250"
+/* oom_score_adj of the monitor and, if we have CAP_SYS_RESOURCE, the least that what it clones from now on can set. */
+int spawn_set_oom_score(const struct slot *s, const char *score);
 int spawn_start(struct app *a, struct slot *s, enum sandbox_step *step);
 void slot_kill(struct app *a, struct slot *s, enum sandbox_cause cause);
 bool slot_reap(struct app *a,

@@ -18,7 +18,7 @@ usage: ${0##*/} [options] DIR|TARBALL|- -- COMMAND [ARG...]
   -i IMAGE   root from a file system image (erofs, squashfs, ext4) instead of the host's root
   -M MACH    q35 (default) or microvm (may hang)
   -e K=V     environment of the command (repeat)
-  -L         also load tun, nf_tables, veth, bridge, vhost_vsock, vhost_net, loop, erofs, squashfs
+  -L         also load tun, nf_tables, veth, bridge, vhost_vsock, vhost_net, loop, erofs, squashfs, ext4
   -K KERNEL  kernel image (newest /boot/vmlinuz-*-cloud-amd64)
   -v         print the machine's console log on stderr at the end
   -T         print phase times on stderr
@@ -112,7 +112,7 @@ trap cleanup EXIT
 wanted="irqbypass kvm kvm-amd virtio virtio_ring virtio_mmio virtio_pci virtio_blk virtio_console virtio_rng fuse virtiofs overlay"
 [ -z "$image" ] || wanted="$wanted erofs squashfs"
 [ -z "$extra" ] || wanted="$wanted tun tap veth bridge loop nf_tables nft_chain_nat nft_ct nft_masq nft_reject_inet vsock vhost \
-vhost_vsock vhost_net virtio_net erofs squashfs dm_mod vsock_loopback"
+vhost_vsock vhost_net virtio_net erofs squashfs ext4 dm_mod vsock_loopback"
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/kvm-lab
 mkdir -p "$cache"
 key=$(echo "$release $wanted $(stat -c %Y "$0" "$modules/modules.dep" | tr '\n' ' ')" | sha256sum | cut -c1-16)

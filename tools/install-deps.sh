@@ -6,7 +6,7 @@ set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev libnftables-dev zlib1g-dev
-    libcmocka-dev scdoc mmdebstrap erofs-utils util-linux)
+    libcmocka-dev scdoc mmdebstrap erofs-utils e2fsprogs util-linux)
 case ${1:-} in
 '') ;;
 test) packages+=(binutils clang libclang-rt-14-dev nodejs npm iproute2 nftables openssl prometheus stress-ng trinity busybox-static) ;;

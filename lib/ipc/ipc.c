@@ -100,6 +100,26 @@ int ipc_recv(int sock, void *msg, size_t n, int *fds, size_t max_fds, size_t *n_
     return 0;
 }
 
+/* recvmsg as everywhere here: the filters of our programs permit no other. */
+uint32_t ipc_peek_version(int sock)
+{
+    uint32_t word[2];
+    struct iovec iov = { word, sizeof word };
+    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t got;
+
+    do
+        got = recvmsg(sock, &mh, MSG_PEEK);
+    while (got < 0 && errno == EINTR);
+    return got == (ssize_t)sizeof word ? word[1] : 0;
+}
+
+void ipc_discard(int sock)
+{
+    struct msghdr mh = { 0 };
+    (void)recvmsg(sock, &mh, MSG_DONTWAIT); /* what was not asked for goes with it */
+}
+
 bool sandbox_id_ok(const struct sandbox_id *id)
 {
     if (id->text[0] != 'i')

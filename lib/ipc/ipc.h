@@ -17,6 +17,12 @@ int ipc_send(int sock, const void *msg, size_t n, const int *fds, size_t n_fds);
  * descriptors came (all of them are closed then). */
 int ipc_recv(int sock, void *msg, size_t n, int *fds, size_t max_fds, size_t *n_fds);
 
+/* The version that the next message says: the second word of each of our structs, whatever size the peer's build gives them. 0 if
+ * no message is there or it is too short. Waits as a receive would and takes nothing. */
+uint32_t ipc_peek_version(int sock);
+/* Takes one message, with its descriptors, and throws it away. */
+void ipc_discard(int sock);
+
 /* Is id 'i' and 19 of [a-z0-9], NUL-padded? */
 struct sandbox_id;
 #include <stdbool.h>

@@ -5,11 +5,12 @@
  * Transport: SOCK_SEQPACKET, one fixed struct a message, native byte order. The API gets a
  * connection from the warden (SPAWN or OPEN); several may be open. Requests on one connection
  * are answered in order. The monitor reads nothing from the sandbox. Wrong size, type or fd
- * count: the monitor closes that connection and lives on. */
+ * count: the monitor closes that connection and lives on; to another version it says its own
+ * first, with status -EPROTONOSUPPORT. */
 #pragma once
 #include "ipc/ids.h"
 
-#define MONITOR_VERSION    1u
+#define MONITOR_VERSION    2u
 #define MONITOR_AGENT_PORT 49983u /* envd's port in E2B's protocol */
 
 enum monitor_type {

@@ -5,7 +5,8 @@
  * size, native byte order (both ends are one build on one machine; `version` in the first
  * message says so). A peer is served only if SO_PEERCRED says that it runs as the API's uid.
  * Wrong size, type, fd count, a truncated control message or a value outside its range ends the
- * connection. No path, command line, environment or text travels to the warden: objects are
+ * connection; to another version the warden says its own first, in a WARDEN_HELLO with status
+ * -EPROTONOSUPPORT. No path, command line, environment or text travels to the warden: objects are
  * named by id, digest or fd.
  *
  * Times are CLOCK_BOOTTIME nanoseconds. Every request is answered once, with its request_id;

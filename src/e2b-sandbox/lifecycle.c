@@ -321,6 +321,21 @@ static bool lacks_memory(const struct warden_msg *m)
     return m->step <= STEP_ADMIT && (m->status == -EDQUOT || m->status == -ENOMEM);
 }
 
+/* Of the host's own file systems: for the record, or for the writable layer on disk. */
+static bool lacks_disk(const struct warden_msg *m)
+{
+    return m->status == -ENOSPC && (m->step == STEP_DISK_LAYER || m->step == STEP_RECORD);
+}
+
+static void say_no_disk(struct failure *f, const struct warden_msg *m)
+{
+    say(f, 503, "sandbox_capacity_unavailable",
+        "the host has too little space on disk for another sandbox just now (%s): end one, or "
+        "make room",
+        sandbox_step_text((enum sandbox_step)m->step));
+    f->headers = RETRY_LATER;
+}
+
 static int spawn(struct app *a, struct sandbox *s, const struct template *t, struct failure *f)
 {
     struct warden_msg m = { .type = WARDEN_SPAWN,
@@ -348,6 +363,8 @@ static int spawn(struct app *a, struct sandbox *s, const struct template *t, str
         say_full(a, f);
     } else if (lacks_memory(&m)) {
         say_no_memory(f, m.status);
+    } else if (lacks_disk(&m)) {
+        say_no_disk(f, &m);
     } else if (m.status != 0 || fd < 0) {
         say_start_failed(f,
                          m.step < STEP_MAX ? sandbox_step_text((enum sandbox_step)m.step)

@@ -9,6 +9,7 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "ipc/ipc.h"
 
 #define ANSWER_LIMIT_S 3 /* a freeze may take a second */
@@ -59,6 +60,12 @@ static int exchange(struct sandbox *s, const struct monitor_msg *ask,
 {
     *fd = -1;
     int rc = ipc_send(s->monitor.fd, ask, sizeof *ask, NULL, 0);
+    uint32_t theirs = rc == 0 ? ipc_peek_version(s->monitor.fd) : 0;
+    if (theirs != 0 && theirs != MONITOR_VERSION) {
+        log_error("monitor_refused", "sandbox=%s why=version theirs=%u ours=%u",
+                  s->facts.id.text, theirs, MONITOR_VERSION);
+        return -EPROTONOSUPPORT;
+    }
     if (rc == 0)
         rc = ipc_recv(s->monitor.fd, answer, sizeof *answer, fd, 1, NULL);
     if (rc < 0)
@@ -100,8 +107,8 @@ static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *
             return m->status > 0 ? -EPROTO : m->status;
         }
         drop(s); /* an answer that comes later would be taken for that to another question */
-        if (rc == -EAGAIN)
-            return -ETIMEDOUT;
+        if (rc == -EAGAIN || rc == -EPROTONOSUPPORT)
+            return rc == -EAGAIN ? -ETIMEDOUT : rc;
         if (tries > 0)
             nap();
     }

@@ -38,6 +38,7 @@ struct warden {
     struct sockaddr_un address;
     struct warden_events events;
     pthread_t thread;
+    uint32_t their_version; /* that was refused last; the thread's */
 
     pthread_mutex_t lock;   /* around everything below */
     pthread_cond_t changed; /* a call is done, the connection came or went, or stop */
@@ -242,10 +243,16 @@ static bool is_trusted_peer(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
+/* -EPROTONOSUPPORT: m->version says theirs. */
 static int greet(int fd, struct warden_msg *m)
 {
     *m = (struct warden_msg){ .type = WARDEN_HELLO, .version = WARDEN_VERSION };
     int rc = ipc_send(fd, m, sizeof *m, NULL, 0);
+    uint32_t theirs = rc == 0 ? ipc_peek_version(fd) : 0;
+    if (theirs != 0 && theirs != WARDEN_VERSION) {
+        m->version = theirs;
+        return -EPROTONOSUPPORT;
+    }
     if (rc == 0)
         rc = ipc_recv(fd, m, sizeof *m, NULL, 0, NULL);
     if (rc < 0)
@@ -334,6 +341,8 @@ static int try_connection(struct warden *w)
     struct warden_msg hello = { 0 };
     int fd = connect_once(w, &hello);
 
+    if (fd == -EPROTONOSUPPORT)
+        w->their_version = hello.version;
     if (fd < 0)
         return fd;
     serve_connection(w, fd, &hello);
@@ -354,7 +363,12 @@ static void *warden_main(void *arg)
             log_warn("warden_lost", "path=%s", w->address.sun_path);
             wait_ns = BACKOFF_MIN_NS;
         } else {
-            if (rc != last_error) /* once per reason, not per try */
+            if (rc != last_error && rc == -EPROTONOSUPPORT)
+                log_warn(
+                    "warden_unreachable",
+                    "path=%s err=\"it speaks version %u of the protocol, this program %u\"",
+                    w->address.sun_path, w->their_version, WARDEN_VERSION);
+            else if (rc != last_error) /* once per reason, not per try */
                 log_warn("warden_unreachable", "path=%s err=\"%s\"", w->address.sun_path,
                          strerrordesc_np(-rc));
             wait_ns = wait_ns * 2 < BACKOFF_MAX_NS ? wait_ns * 2 : BACKOFF_MAX_NS;

@@ -68,6 +68,9 @@ int main(int argc, char **argv)
     }
     log_init("jailmon", LOG_LEVEL_INFO);
     (void)signal(SIGPIPE, SIG_IGN);
+    uint32_t theirs = ipc_peek_version(JAILMON_FD_WARDEN);
+    if (theirs != 0 && theirs != WARDEN_VERSION)
+        log_error("start_refused", "why=version theirs=%u ours=%u", theirs, WARDEN_VERSION);
     int rc = ipc_recv(JAILMON_FD_WARDEN, &s.start, sizeof s.start, NULL, 0, NULL);
     if (rc < 0 || s.start.version != WARDEN_VERSION || !sandbox_id_ok(&s.start.id))
         return 1;

@@ -19,6 +19,7 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "ipc/ipc.h"
 #include "ipc/monitor_proto.h"
@@ -234,9 +235,28 @@ static void drop_client(struct server *v, size_t i)
         v->watcher = MAX_CLIENTS;
 }
 
+/* Its structs may have other sizes: nothing of it is read but the version. */
+static bool is_of_another_version(struct server *v, size_t i)
+{
+    uint32_t theirs = ipc_peek_version(v->client[i]);
+
+    if (theirs == 0 || theirs == MONITOR_VERSION)
+        return false;
+    const struct monitor_msg ours = { .version = MONITOR_VERSION, .status = -EPROTONOSUPPORT };
+    log_warn("client_refused", "sandbox=%s why=version theirs=%u ours=%u",
+             v->sandbox->start.id.text, theirs, MONITOR_VERSION);
+    ipc_discard(v->client[i]);
+    (void)ipc_send(v->client[i], &ours, sizeof ours, NULL, 0); /* or it does not read */
+    drop_client(v, i);
+    return true;
+}
+
 static void on_client(struct server *v, size_t i)
 {
     struct monitor_msg m;
+
+    if (is_of_another_version(v, i))
+        return;
     int rc = ipc_recv(v->client[i], &m, sizeof m, NULL, 0, NULL);
 
     if (rc == -EAGAIN)

@@ -282,9 +282,30 @@ static void on_list(struct app *a, uint32_t i, const struct warden_msg *req)
         send_to(a, i, &end, -1);
 }
 
+/* Its structs may have other sizes: nothing of it is read but the version. */
+static bool is_of_another_version(struct app *a, uint32_t i)
+{
+    uint32_t theirs = ipc_peek_version(a->client[i].fd);
+
+    if (theirs == 0 || theirs == WARDEN_VERSION)
+        return false;
+    const struct warden_msg ours = { .type = WARDEN_HELLO,
+                                     .version = WARDEN_VERSION,
+                                     .status = -EPROTONOSUPPORT };
+    log_warn("client_refused", "client=%u why=version theirs=%u ours=%u", i, theirs,
+             WARDEN_VERSION);
+    ipc_discard(a->client[i].fd);
+    send_to(a, i, &ours, -1);
+    drop_client(a, i, "version");
+    return true;
+}
+
 static void on_client(struct app *a, uint32_t i)
 {
     struct warden_msg m;
+
+    if (is_of_another_version(a, i))
+        return;
     int rc = ipc_recv(a->client[i].fd, &m, sizeof m, NULL, 0, NULL);
 
     if (rc == -EAGAIN)

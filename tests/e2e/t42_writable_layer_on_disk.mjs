@@ -7,13 +7,13 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { after, before } from 'node:test'
 import { api, claim, Sandbox } from '../lib/sdk.mjs'
-import { program } from '../lib/instance.mjs'
+import { Instance, leftoversAfterAMoment, program } from '../lib/instance.mjs'
 import { variantOfBase } from '../lib/image.mjs'
 import { until } from '../lib/host.mjs'
 
 const state = process.env.FIREBREAK_T_STATE
 const loops = () => readdirSync('/sys/block').filter((n) => /^loop/.test(n) && existsSync(`/sys/block/${n}/loop/backing_file`))
-  .filter((n) => readFileSync(`/sys/block/${n}/loop/backing_file`, 'utf8').startsWith(state))
+  .filter((n) => readFileSync(`/sys/block/${n}/loop/backing_file`, 'utf8').startsWith(join(state, 'layers')))
 let template
 before(() => {
   template = variantOfBase({ writableLayer: 'disk', diskSizeMB: 512, memoryMB: 128 })
@@ -82,4 +82,34 @@ claim('two sandboxes share nothing of it, the empty one stays empty, and all goe
   assert.equal(digest(), before)
   assert.deepEqual(readdirSync(join(state, 'layers')), ['512.ext4'])
   rmSync(layer)
+})
+
+claim('where the host has less space than the layer, a create is 503 and says so, other templates start, and room helps', async () => {
+  const i = await Instance.start()
+  const layers = join(i.state, 'layers')
+  const small = variantOfBase({ writableLayer: 'disk', diskSizeMB: 512, memoryMB: 128 }, join(i.state, 'templates'))
+  const create = () => api('POST', '/v2/sandboxes', { url: i.url, headers: { 'X-API-Key': i.key }, body: { templateID: small.name } })
+  try {
+    await i.stop() // the warden opens the directory when it starts
+    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=755', 'layers', layers]).status, 0)
+    await i.up()
+    assert.equal(spawnSync(program('firebreak'), ['template', 'disk', '512', '--state', i.state]).status, 0)
+    const r = await create()
+    assert.equal(r.status, 503, r.text)
+    assert.match(r.json.message, /too little space on disk .*writable layer on disk/)
+    assert.ok(Number(r.headers['retry-after']) > 0)
+    const other = await Sandbox.create({ ...i.sdk, timeoutMs: 60_000 })
+    assert.equal((await other.commands.run('echo works')).stdout, 'works\n')
+    await other.kill()
+    assert.equal(spawnSync('mount', ['-o', 'remount,size=1g', layers]).status, 0)
+    const made = await create()
+    assert.equal(made.status, 201, made.text)
+    await i.stop()
+    assert.equal(spawnSync('umount', [layers]).status, 0, 'something of the layer is in use still')
+    assert.deepEqual(await leftoversAfterAMoment(i), [])
+  } finally {
+    if (i.isUp) await i.stop()
+    spawnSync('umount', [layers])
+    await i.end()
+  }
 })

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Daemons die by SIGKILL while sandboxes run; nothing that a user has is lost.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { before, after } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claim, e2b, Sandbox, http, into } from '../lib/sdk.mjs'
 import { Instance, leftoversAfterAMoment } from '../lib/instance.mjs'
-import { cgroupDirs, isAlive, monitorPid, sandboxPids, until } from '../lib/host.mjs'
+import { cgroupDirs, firstUid, isAlive, monitorPid, sandboxPids, until, UIDS_PER_SANDBOX } from '../lib/host.mjs'
 
 let i, opts
 before(async () => {
@@ -119,6 +120,28 @@ claim('a sandbox that dies while nobody watches is 404 after the restart', async
   await until('it to serve again', 20000, () => i.isServing())
   await until('getInfo to be 404', 10000, () => Sandbox.getInfo(s.sandboxId, opts).then(() => false, (e) => e instanceof e2b.SandboxNotFoundError))
   await until('its groups to be removed', 5000, () => cgroupDirs(s.sandboxId).length === 0)
+})
+
+claim('a client of another version of the protocol is refused by warden and monitor, which name both versions', async () => {
+  const s = await create()
+  const speak = (path, uid) => {
+    const r = spawnSync('setpriv', [`--reuid=${uid}`, '--clear-groups', '/usr/bin/python3', '-c', `
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(5)
+s.connect(sys.argv[1])
+s.send(struct.pack("IIQi", 1, 77, 5, 0) + bytes(500))
+print(*struct.unpack("IIQi", s.recv(4096)[:20])[1::2], len(s.recv(1)))`, path], { encoding: 'utf8' })
+    assert.equal(r.status, 0, r.stderr)
+    return r.stdout.trim()
+  }
+  assert.match(speak(`${i.run}/warden.sock`, 65532), /^\d+ -93 0$/, 'the warden does not say its own version, or does not hang up')
+  assert.match(i.logText(), /proc=warden event=client_refused client=\d why=version theirs=77 ours=\d+/)
+  const slot = (firstUid(s.sandboxId) - i.uidBase) / UIDS_PER_SANDBOX
+  assert.match(speak(`${i.run}/sb/${slot}.sock`, 0), /^\d+ -93 0$/, 'the monitor does not say its own version, or does not hang up')
+  assert.match(i.logText(), new RegExp(`proc=jailmon event=client_refused sandbox=${s.sandboxId} why=version theirs=77 ours=\\d+`))
+  assert.equal((await s.commands.run('echo fine')).stdout, 'fine\n')
+  await s.kill()
 })
 
 claim('SIGTERM of e2b-sandbox lets a running answer end, refuses new work, and loses nothing', async () => {

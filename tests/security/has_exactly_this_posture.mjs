@@ -38,7 +38,7 @@ const link = (path) => {
 const kindOf = (target) =>
   target === process.env.FIREBREAK_T_LOG ? 'log'
   : target.startsWith('/sys/fs/cgroup/') && target.includes(`/${sandbox.sandboxId}/`) ? 'its control files'
-  : target.endsWith('/layer/upper') ? 'the upper layer'
+  : /^(\/layer)?\/upper$/.test(target) ? 'the upper layer'
   : target.startsWith(`${process.env.FIREBREAK_T_STATE}/db/`) ? 'database'
   : target === `${process.env.FIREBREAK_T_STATE}/templates` ? 'templates'
   : target.replace(/:\[\d+\]$/, '')
@@ -190,6 +190,9 @@ const workload = {
 const host = { oom_score_adj: readFileSync('/proc/self/oom_score_adj', 'utf8').trim() }
 const raised = { 'limit of open files': `${own['Max open files'][1]} ${own['Max open files'][1]}` } // the warden's, and of what it starts
 const bounding = capabilities(status('self').CapBnd)
+// The API wants 65536, which only root with CAP_SYS_RESOURCE can raise a hard limit to (src/e2b-sandbox/setup.c).
+const hard = Number(own['Max open files'][1])
+const apiFiles = hard >= 65536 ? `${Math.max(65536, Number(own['Max open files'][0]))} ${hard}` : bounding.split(' ').includes('sys_resource') ? '65536 65536' : `${hard} ${hard}`
 const overlayByWarden = /overlay_by=warden/.test(readFileSync(process.env.FIREBREAK_T_LOG, 'utf8'))
 const ofWarden = CAPABILITIES.filter((c) => ['chown', 'dac_override', 'kill', 'setgid', 'setuid', 'sys_ptrace', 'sys_admin'].includes(c) ||
   (overlayByWarden && ['fowner', 'fsetid'].includes(c)) || (c === 'sys_resource' && bounding.split(' ').includes(c))).join(' ')
@@ -209,7 +212,7 @@ const processes = {
     descriptors: '/dev/null, anon_inode:[eventpoll], anon_inode:[pidfd], anon_inode:[timerfd], anon_inode:seccomp notify, its control files, log, socket, the upper layer',
   },
   API: {
-    'user ids': '65532', 'group ids': '65532', 'supplementary groups': '', ...sets('', ''), ...filtered, ...host, 'seccomp filters': '1', ...limits(raised),
+    'user ids': '65532', 'group ids': '65532', 'supplementary groups': '', ...sets('', ''), ...filtered, ...host, 'seccomp filters': '1', ...limits({ 'limit of open files': apiFiles }),
     'namespaces of the host': 'cgroup ipc mnt net pid time user uts',
     descriptors: '/dev/null, anon_inode:[eventfd], anon_inode:[eventpoll], anon_inode:[signalfd], database, log, socket, templates',
   },

@@ -207,6 +207,7 @@ class Warden:
         self.lock = threading.RLock()
         self.sandboxes, self.clients, self.slots = {}, [], 0
         self.spawns, self.kills = [], []
+        self.version = VERSION
         self.spawn_answer = None  # (status, step): what SPAWN fails with
         self.init_answer = (204,)
         self.listener = None
@@ -249,6 +250,9 @@ class Warden:
     def serve(self, client):
         try:
             while data := client.recv(WARDEN.size + 1):
+                if self.version != VERSION:  # its messages have another size, too
+                    client.send(data[:4] + struct.pack("I", self.version) + data[8:] + bytes(8))
+                    return
                 self.answer(client, Message(data))
         except (OSError, struct.error):
             pass

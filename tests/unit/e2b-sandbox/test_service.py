@@ -41,7 +41,7 @@ class Answer:
         self.status, self.headers, self.data = status, headers, data
         try:
             self.json = json.loads(data)
-        except ValueError:
+        except (ValueError, LookupError):  # random bytes can name an encoding that nobody may load
             self.json = None
 
     def __repr__(self):
@@ -1088,6 +1088,17 @@ def a_start_without_the_warden_serves_and_catches_up(s):
     assert r.status == 503 and r.json["sandboxId"] == sandbox, r
     s.warden.start()
     until("the sandbox", 5, lambda: s.http("GET", "/", headers=s.into(sandbox, 8000)).status == 200)
+
+
+@test
+def a_warden_of_another_version_is_refused_and_both_versions_are_named(s):
+    s.stop()
+    s.warden.version = 77
+    s.start()
+    until("the refusal", 5, lambda: "it speaks version 77 of the protocol, this program 2" in s.text())
+    assert s.http("GET", "/health").status == 204
+    s.warden.version = 2
+    until("a create", 10, lambda: s.http("POST", "/sandboxes", {"templateID": "base"}, headers={"X-API-Key": KEY}).status == 201)
 
 
 @test

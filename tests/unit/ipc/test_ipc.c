@@ -36,6 +36,29 @@ static size_t open_fds(void)
     return n;
 }
 
+static void the_version_is_told_of_a_message_of_any_size_and_nothing_is_taken(void **state)
+{
+    const uint32_t words[5] = { 1, 7, 3, 4, 5 };
+    uint32_t got[5];
+
+    (void)state;
+    assert_int_equal(ipc_peek_version(pair[1]), 0); /* none is there */
+    assert_int_equal(ipc_send(pair[0], words, sizeof words, NULL, 0), 0);
+    assert_int_equal(ipc_peek_version(pair[1]), 7);
+    assert_int_equal(ipc_peek_version(pair[1]), 7);
+    assert_int_equal(ipc_recv(pair[1], got, sizeof got, NULL, 0, NULL), 0);
+    assert_memory_equal(got, words, sizeof got);
+    assert_int_equal(ipc_send(pair[0], words, 4, NULL, 0), 0);
+    assert_int_equal(ipc_peek_version(pair[1]), 0); /* too short to have one */
+    ipc_discard(pair[1]);
+
+    size_t before = open_fds();
+    assert_int_equal(ipc_send(pair[0], words, sizeof words, &pair[0], 1), 0);
+    ipc_discard(pair[1]);
+    assert_int_equal(open_fds(), before); /* nor a descriptor */
+    assert_int_equal(ipc_recv(pair[1], got, sizeof got, NULL, 0, NULL), -EAGAIN);
+}
+
 static void message_arrives_whole_with_its_descriptors_close_on_exec(void **state)
 {
     (void)state;
@@ -120,6 +143,8 @@ static void every_step_and_cause_has_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            the_version_is_told_of_a_message_of_any_size_and_nothing_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(
             message_arrives_whole_with_its_descriptors_close_on_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_size_is_refused_and_leaks_no_descriptor, setup,

@@ -41,7 +41,9 @@ struct flow {
 
 struct end {
     int fd;
-    bool readable, writable, hung_up;
+    bool readable, writable;
+    bool hung_up; /* it sends no more */
+    bool is_gone; /* and takes no more */
 };
 
 enum relay_phase { PHASE_CONNECT, PHASE_HEAD, PHASE_BODY, PHASE_TUNNEL };
@@ -773,8 +775,8 @@ static uint64_t later(uint64_t at_ns, uint64_t span_ns)
     return span_ns > NEVER - at_ns ? NEVER : at_ns + span_ns;
 }
 
-/* Waiting for a peer that does not take what it was sent, for the rest of a head or for the
- * other half of a tunnel is bounded; so is, more generously, waiting for the rest of a request.
+/* Waiting for a peer that does not take what it was sent, for the rest of a head, for the other
+ * half of a tunnel or for an answer to a half-closed client is bounded; so is, more generously, waiting for the rest of a request.
  * Waiting for an answer to begin or to go on is not: commands run for hours, and TCP's own
  * probes find a client that vanished. */
 static void set_deadline(struct http_conn *c)
@@ -785,6 +787,8 @@ static void set_deadline(struct http_conn *c)
 
     if (r->phase == PHASE_CONNECT)
         at = r->connect_until_ns;
+    else if (r->client.hung_up && r->phase != PHASE_TUNNEL)
+        at = later(r->progress_ns, cfg->half_closed_ns);
     else if (r->up.out.n > 0 || r->down.out.n > 0 || r->up.is_shut || r->down.is_shut)
         at = later(r->progress_ns, cfg->io_timeout_ns);
     else if (r->phase == PHASE_HEAD && r->head.n > 0)
@@ -840,9 +844,9 @@ void relay_run(struct http_conn *c)
         if (!check_connected(c))
             return;
     }
-    /* The client is gone: so is whoever wanted the answer. In a tunnel it may be
-     * half-closed. */
-    if (r->client.hung_up && r->phase != PHASE_TUNNEL) {
+    /* The client is gone: so is whoever wanted the answer. One that is half-closed may wait for
+     * it still. */
+    if (r->client.is_gone && r->phase != PHASE_TUNNEL) {
         cut(c);
         return;
     }
@@ -869,8 +873,12 @@ void relay_event(struct http_conn *c, bool upstream, uint32_t events)
     struct relay *r = c->relay;
     struct end *e = upstream ? &r->upstream : &r->client;
 
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        if (!e->hung_up)
+            r->progress_ns = c->s->now_ns; /* half_closed_ns counts from here */
         e->hung_up = e->readable = true;
+    }
+    e->is_gone |= (events & (EPOLLHUP | EPOLLERR)) != 0;
     if (events & EPOLLIN)
         e->readable = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

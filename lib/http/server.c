@@ -23,6 +23,7 @@ void http_config_default(struct http_config *cfg)
         .head_timeout_ns = 10 * NS_PER_S,
         .idle_timeout_ns = 600 * NS_PER_S,
         .io_timeout_ns = 60 * NS_PER_S,
+        .half_closed_ns = 5 * NS_PER_S,
         .thread_idle_ns = 5 * NS_PER_S,
         .max_body = 1048576,
     };

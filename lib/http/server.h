@@ -36,6 +36,9 @@ struct http_config {
     uint64_t head_timeout_ns; /* from the first byte of a head to its last */
     uint64_t idle_timeout_ns; /* keep-alive without a byte */
     uint64_t io_timeout_ns;   /* a blocking read or write that makes no progress */
+    uint64_t
+        half_closed_ns; /* a relayed answer of which no byte comes or is taken, once the client has sent all that it will
+                                 send (shutdown, or close: the two look alike until something is sent to it) */
     uint64_t thread_idle_ns; /* a pool thread without work ends after this (keeps an idle server
                                 small) */
     uint64_t

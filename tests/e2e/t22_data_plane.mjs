@@ -218,3 +218,29 @@ claim('the proxy answers for a killed sandbox as for an unknown one', async () =
   assert.equal(r.json.message, 'The sandbox was not found')
   assert.equal((await api('DELETE', `/sandboxes/${gone.sandboxId}`)).status, 404)
 })
+
+claim('a client that shuts down its writing side behind a request gets the whole answer, and what it sent arrives whole', async (t) => {
+  const s = await Sandbox.create({ timeoutMs: 60_000 })
+  t.after(() => s.kill())
+  await s.files.write('/tmp/echo.py', `
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("0.0.0.0", 8017), H).serve_forever()`)
+  await s.commands.run('exec python3 /tmp/echo.py', { background: true, timeoutMs: 0 })
+  await s.commands.run('until (echo > /dev/tcp/127.0.0.1/8017) 2>/dev/null; do sleep 0.05; done')
+  const { hostname, port } = new URL(base)
+  const body = Buffer.alloc(3 << 20, 'abcdefg')
+  const answer = await new Promise((done, failed) => {
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+    const parts = []
+    socket.on('data', (d) => parts.push(d)).on('error', failed).on('end', () => (socket.destroy(), done(Buffer.concat(parts))))
+    socket.write(`POST / HTTP/1.1\r\nHost: a\r\nE2b-Sandbox-Id: ${s.sandboxId}\r\nE2b-Sandbox-Port: 8017\r\nContent-Length: ${body.length}\r\n\r\n`)
+    socket.end(body)
+  })
+  assert.match(answer.subarray(0, 20).toString(), /^HTTP\/1.1 200/)
+  assert.ok(answer.subarray(answer.indexOf('\r\n\r\n') + 4).equals(body), `${answer.length} bytes came`)
+})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the host can see of sandboxes. Reads /proc and /sys only.
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export const UIDS_PER_SANDBOX = 65536
@@ -78,6 +78,18 @@ export const mounts = (word) =>
     .filter((line) => line.includes(word))
 
 export const interfaces = () => readdirSync('/sys/class/net').sort()
+
+// What freezes the processes of a sandbox, but not its monitor; `version` is that of the cgroups.
+export function freezer(id) {
+  const v1 = cgroupDirs(id).find((d) => /\/freezer\//.test(d))
+  const set = (file, word) => () => writeFileSync(file, word)
+  if (v1) {
+    const file = `${v1}/freezer.state`
+    return { version: 1, freeze: set(file, 'FROZEN'), thaw: set(file, 'THAWED'), isFrozen: () => read(file) === 'FROZEN\n' }
+  }
+  const box = cgroupDirs(id).find((d) => d.endsWith('/box'))
+  return { version: 2, freeze: set(`${box}/cgroup.freeze`, '1'), thaw: set(`${box}/cgroup.freeze`, '0'), isFrozen: () => /frozen 1/.test(read(`${box}/cgroup.events`)) }
+}
 
 // All processes of a sandbox, its monitor included, as host pids.
 export function sandboxPids(id) {

@@ -2,11 +2,10 @@
 // Attack: outlive the monitor, which holds the deadline, at a moment when no warden runs that would see it end.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claim, Sandbox } from '../lib/sdk.mjs'
-import { cgroupDirs, isAlive, monitorPid, sandboxPids, status, until } from '../lib/host.mjs'
+import { cgroupDirs, freezer, isAlive, monitorPid, sandboxPids, status, until } from '../lib/host.mjs'
 import { Instance, leftoversAfterAMoment } from '../lib/instance.mjs'
 
 let i
@@ -76,14 +75,6 @@ const works = async (s) => assert.equal((await s.commands.run('echo works')).std
 const namespacePids = (pid) => status(pid).NSpid.split(/\s+/).map(Number)
 const listed = async () => (await Sandbox.list(i.sdk).nextItems()).map((s) => s.sandboxId)
 
-// The file that freezes the processes of a sandbox, and its words.
-function freezer(id) {
-  const v1 = cgroupDirs(id).find((d) => /\/freezer\//.test(d))
-  if (v1) return { version: 1, set: () => writeFileSync(`${v1}/freezer.state`, 'FROZEN'), is: () => readFileSync(`${v1}/freezer.state`, 'utf8') === 'FROZEN\n' }
-  const box = cgroupDirs(id).find((d) => d.endsWith('/box'))
-  return { version: 2, set: () => writeFileSync(`${box}/cgroup.freeze`, '1'), is: () => /frozen 1/.test(readFileSync(`${box}/cgroup.events`, 'utf8')) }
-}
-
 claim('the control: what asked to die with a parent that gave up its ids outlives it, but not an init', async () => {
   assert.equal(await lives('beside'), true)
   assert.equal(await lives('within'), false)
@@ -117,8 +108,8 @@ claim('one that is frozen just then dies with its monitor as well: by the kernel
   const freeze = async () => {
     const s = await until('a create', 20000, () => create().catch(() => null)) // the API has to find a new warden first
     const [f, monitor, all] = [freezer(s.sandboxId), monitorPid(s.sandboxId), sandboxPids(s.sandboxId)]
-    f.set()
-    await until('it to be frozen', 5000, f.is)
+    f.freeze()
+    await until('it to be frozen', 5000, f.isFrozen)
     return { f, monitor, all, id: s.sandboxId }
   }
   const gone = (s) => until('every process of it to be gone', 5000, () => !s.all.some(isAlive))

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { api, claim, http, Sandbox } from '../lib/sdk.mjs'
-import { isAlive, monitorPid, sandboxPids, until } from '../lib/host.mjs'
+import { freezer, isAlive, monitorPid, sandboxPids, until } from '../lib/host.mjs'
 
 const calls = { bpf: 321, perf_event_open: 298, setns: 308, userfaultfd: 323, io_uring_setup: 425, keyctl: 250, open_by_handle_at: 304, kexec_load: 246, init_module: 175, fsopen: 430 }
 const python = (nr) => `python3 -c 'import ctypes, errno; c = ctypes.CDLL(None, use_errno=True); r = c.syscall(${nr}, 0, 0, 0, 0, 0); print(r, errno.errorcode.get(ctypes.get_errno()))'`
@@ -73,6 +73,34 @@ while True: c.syscall(321, 0, 0, 0)`
   console.log(`# ${last} tripwires in the flood`)
   await s.kill()
   await until('the total to hold those of the dead', 5000, async () => (await metric()) >= before + last)
+})
+
+claim('who is frozen while it waits for the answer goes on when it is thawed, dies when it is killed, and never keeps the monitor waiting', async (t) => {
+  const [s, neighbour] = await Promise.all([1, 2].map(() => Sandbox.create({ timeoutMs: 120_000 })))
+  t.after(() => Promise.all([s.kill().catch(() => {}), neighbour.kill()]))
+  await s.commands.run(`for i in 1 2 3 4; do python3 -c 'import ctypes
+while True: ctypes.CDLL(None).syscall(321, 0, 0, 0)' & done; wait`, { background: true, timeoutMs: 0 })
+  const count = async () => (await isolation(s.sandboxId)).tripwires
+  await until('the flood to be under way', 20000, async () => (await count()) > 100)
+  const f = freezer(s.sandboxId)
+  for (let i = 0; i < 10; i++) {
+    f.freeze() // most of the time one or another of the four waits just then
+    await until('it to be frozen', 5000, () => (f.freeze(), f.isFrozen()))
+    const asleep = await until('the number to stand', 5000, async () => {
+      const before = await count()
+      return (await count()) === before && before
+    })
+    await s.setTimeout(100_000 + i * 1000) // the monitor serves
+    assert.equal(await count(), asleep, 'who is frozen has made calls')
+    f.thaw()
+    await until('the flood to go on', 5000, async () => (await count()) > asleep)
+  }
+  f.freeze()
+  await until('it to be frozen', 5000, () => (f.freeze(), f.isFrozen()))
+  const all = sandboxPids(s.sandboxId)
+  assert.equal(await s.kill(), true)
+  assert.deepEqual(all.filter(isAlive), [])
+  assert.equal((await neighbour.commands.run('echo works')).stdout, 'works\n')
 })
 
 claim('the death of the monitor in the middle of a flood is the death of the sandbox', async (t) => {

@@ -56,6 +56,7 @@ static int setup(void **state)
     (void)state;
     http_config_default(&cfg);
     cfg.handler = relay;
+    cfg.half_closed_ns = NS_PER_S / 2;
     upstream_listener = test_listen(&upstream_port);
     connect_timeout_ns = 20 * NS_PER_S;
     server = test_start(&cfg, &port);
@@ -441,6 +442,46 @@ static void bad_chunk_of_the_client_is_a_400_and_cuts_upstream(void **state)
     LACKS(test_read_eof(up), "0");
 }
 
+static void half_closed_client_gets_the_whole_answer(void **state)
+{
+    (void)state;
+    static const char *const request[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(request); i++) {
+        AUTO_CLOSE int fd = test_connect(port);
+        test_puts(fd, request[i]);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        AUTO_CLOSE int up = test_accept(upstream_listener);
+        (void)test_read_to(up, i == 0 ? "\r\n\r\n" : "body");
+        test_puts(up, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ");
+        (void)test_read_to(fd, "half ");
+        test_puts(up, "whole");
+        assert_int_equal(shutdown(up, SHUT_WR), 0); /* the other side may do the same */
+        assert_string_equal(test_read_eof(fd), "whole");
+        test_wait(&ended);
+    }
+    assert_int_equal(relays(), 0);
+}
+
+static void half_closed_client_cannot_send_half_a_request(void **state)
+{
+    (void)state;
+    AUTO_CLOSE int fd = test_connect(port);
+    test_puts(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody");
+    AUTO_CLOSE int up = test_accept(upstream_listener);
+    (void)test_read_to(up, "body");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_string_equal(test_read_eof(up),
+                        ""); /* at once: upstream is not to take it for whole */
+    test_wait(&ended);
+    assert_int_equal(relays(), 0);
+}
+
 static void client_that_goes_cancels_upstream(void **state)
 {
     (void)state;
@@ -617,6 +658,8 @@ int main(void)
         T(refused_connection_is_a_502_at_once),
         T(connection_that_is_never_made_is_a_502_in_the_end),
         T(bad_chunk_of_the_client_is_a_400_and_cuts_upstream),
+        T(half_closed_client_gets_the_whole_answer),
+        T(half_closed_client_cannot_send_half_a_request),
         T(client_that_goes_cancels_upstream),
         T(much_arrives_whole_in_both_directions),
         T(reader_that_stands_still_holds_upstream_back),

@@ -38,7 +38,7 @@ const link = (path) => {
 const kindOf = (target) =>
   target === process.env.FIREBREAK_T_LOG ? 'log'
   : target.startsWith('/sys/fs/cgroup/') && target.includes(`/${sandbox.sandboxId}/`) ? 'its control files'
-  : /^(\/layer)?\/upper$/.test(target) ? 'the upper layer'
+  : /^(\/tmp)?(\/layer)?\/upper$/.test(target) ? 'the upper layer'
   : target.startsWith(`${process.env.FIREBREAK_T_STATE}/db/`) ? 'database'
   : target === `${process.env.FIREBREAK_T_STATE}/templates` ? 'templates'
   : target.replace(/:\[\d+\]$/, '')
@@ -194,7 +194,7 @@ const bounding = capabilities(status('self').CapBnd)
 const hard = Number(own['Max open files'][1])
 const apiFiles = hard >= 65536 ? `${Math.max(65536, Number(own['Max open files'][0]))} ${hard}` : bounding.split(' ').includes('sys_resource') ? '65536 65536' : `${hard} ${hard}`
 const overlayByWarden = /overlay_by=warden/.test(readFileSync(process.env.FIREBREAK_T_LOG, 'utf8'))
-const ofWarden = CAPABILITIES.filter((c) => ['chown', 'dac_override', 'kill', 'setgid', 'setuid', 'sys_ptrace', 'sys_admin'].includes(c) ||
+const ofWarden = CAPABILITIES.filter((c) => ['chown', 'dac_override', 'kill', 'setgid', 'setuid', 'sys_chroot', 'sys_ptrace', 'sys_admin'].includes(c) ||
   (overlayByWarden && ['fowner', 'fsetid'].includes(c)) || (c === 'sys_resource' && bounding.split(' ').includes(c))).join(' ')
 
 const processes = {

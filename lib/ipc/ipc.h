@@ -14,7 +14,8 @@ int ipc_send(int sock, const void *msg, size_t n, const int *fds, size_t n_fds);
 /* Receives one message of exactly n bytes. Up to max_fds descriptors are stored in fds
  * (CLOEXEC, owned by the caller), *n_fds says how many; the rest of fds is -1. 0; -ECONNRESET
  * at end of file; -EAGAIN; -EPROTO if the size differs, a control message was cut or more
- * descriptors came (all of them are closed then). */
+ * descriptors came (all of them are closed then); msg has as much of it then as
+ * fits. */
 int ipc_recv(int sock, void *msg, size_t n, int *fds, size_t max_fds, size_t *n_fds);
 
 /* The version that the next message says: the second word of each of our structs, whatever size the peer's build gives them. 0 if

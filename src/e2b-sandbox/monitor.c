@@ -60,22 +60,20 @@ static int exchange(struct sandbox *s, const struct monitor_msg *ask,
 {
     *fd = -1;
     int rc = ipc_send(s->monitor.fd, ask, sizeof *ask, NULL, 0);
-    uint32_t theirs = rc == 0 ? ipc_peek_version(s->monitor.fd) : 0;
-    if (theirs != 0 && theirs != MONITOR_VERSION) {
-        log_error("monitor_refused", "sandbox=%s why=version theirs=%u ours=%u",
-                  s->facts.id.text, theirs, MONITOR_VERSION);
-        return -EPROTONOSUPPORT;
-    }
+    answer->version = MONITOR_VERSION; /* unless one comes that says another */
     if (rc == 0)
         rc = ipc_recv(s->monitor.fd, answer, sizeof *answer, fd, 1, NULL);
-    if (rc < 0)
-        return rc;
-    if (answer->request_id == ask->request_id && answer->type == ask->type)
-        return 0;
-    if (*fd >= 0)
-        (void)close(*fd);
-    *fd = -1;
-    return -EPROTO;
+    if ((rc == 0 || rc == -EPROTO) && answer->version != MONITOR_VERSION) {
+        log_error("monitor_refused", "sandbox=%s why=version theirs=%u ours=%u",
+                  s->facts.id.text, answer->version, MONITOR_VERSION);
+        rc = -EPROTONOSUPPORT;
+    } else if (rc == 0 &&
+               (answer->request_id != ask->request_id || answer->type != ask->type)) {
+        rc = -EPROTO;
+    }
+    if (rc < 0 && *fd >= 0)
+        (void)close(fd_steal(fd));
+    return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
 /* A monitor that is just ending refuses connections, or breaks them, before the warden has heard of it: a moment later it is known
@@ -107,8 +105,8 @@ static int call_seized(struct sandbox *s, struct warden *w, struct monitor_msg *
             return m->status > 0 ? -EPROTO : m->status;
         }
         drop(s); /* an answer that comes later would be taken for that to another question */
-        if (rc == -EAGAIN || rc == -EPROTONOSUPPORT)
-            return rc == -EAGAIN ? -ETIMEDOUT : rc;
+        if (rc == -ETIMEDOUT || rc == -EPROTONOSUPPORT)
+            return rc;
         if (tries > 0)
             nap();
     }

@@ -248,13 +248,10 @@ static int greet(int fd, struct warden_msg *m)
 {
     *m = (struct warden_msg){ .type = WARDEN_HELLO, .version = WARDEN_VERSION };
     int rc = ipc_send(fd, m, sizeof *m, NULL, 0);
-    uint32_t theirs = rc == 0 ? ipc_peek_version(fd) : 0;
-    if (theirs != 0 && theirs != WARDEN_VERSION) {
-        m->version = theirs;
-        return -EPROTONOSUPPORT;
-    }
     if (rc == 0)
         rc = ipc_recv(fd, m, sizeof *m, NULL, 0, NULL);
+    if ((rc == 0 || rc == -EPROTO) && m->version != WARDEN_VERSION)
+        return -EPROTONOSUPPORT;
     if (rc < 0)
         return rc;
     return m->type == WARDEN_HELLO && m->version == WARDEN_VERSION ? 0 : -EPROTO;

@@ -416,11 +416,22 @@ static void on_monitor_silent(struct app *a, struct slot *s)
         slot_kill(a, s, last_words(s));
 }
 
+/* init exists, with what it is born with: the monitor leaves it to its sandbox. */
+static void on_forked(struct app *a, struct slot *s)
+{
+    struct err e = { 0 };
+    int rc = spawn_set_oom_score(s, a->oom_score);
+
+    if (rc == 0 && cgroup_move_monitor(&a->cgroup, s->rec.id.text, s->monitor_pid, &e) < 0)
+        rc = -e.code;
+    if (rc < 0)
+        fail_start(a, s, STEP_CGROUP, -rc);
+}
+
 /* One report of a monitor. False if there is none at the moment. */
 static bool on_ctl(struct app *a, struct slot *s)
 {
     struct jailmon_report r;
-    struct err e = { 0 };
     int rc = ipc_recv(s->ctl_fd, &r, sizeof r, NULL, 0, NULL);
 
     if (rc == -EAGAIN)
@@ -431,11 +442,7 @@ static bool on_ctl(struct app *a, struct slot *s)
         return false;
     }
     if (r.event == JAILMON_FORKED && s->state == SLOT_STARTING) {
-        rc = spawn_set_oom_score(s, a->oom_score);
-        if (rc == 0 && cgroup_move_monitor(&a->cgroup, s->rec.id.text, s->monitor_pid, &e) < 0)
-            rc = -e.code;
-        if (rc < 0)
-            fail_start(a, s, STEP_CGROUP, -rc);
+        on_forked(a, s);
     } else if (r.event == JAILMON_READY && s->state == SLOT_STARTING) {
         on_ready(a, s);
     } else if (r.event == JAILMON_FAILED && s->state == SLOT_STARTING) {

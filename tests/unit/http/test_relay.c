@@ -448,8 +448,8 @@ static void half_closed_client_gets_the_whole_answer(void **state)
     static const char *const request[] = {
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(request); i++) {

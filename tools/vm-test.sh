@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build}
 case ${1:-short} in
 short) limit=600 memory=2048 attacks='tries_sixty_six' programs='' ;;
-full) limit=3000 memory=5120 attacks='tries_sixty_six redirects takes_a_mask mounts_ makes_a_ takes_all_memory trips_a_wire takes_more_than shares_a_namespace K18_ outlives_its_monitor' programs='t42' ;;
+full) limit=3000 memory=5120 attacks='tries_sixty_six redirects takes_a_mask mounts_ makes_a_ takes_all_memory trips_a_wire takes_more_than shares_a_namespace K18_ outlives_its_monitor exactly_this' programs='t42' ;;
 *)
     echo 'usage: vm-test.sh [short|full]' >&2
     exit 2
@@ -34,9 +34,16 @@ done
 for name in $attacks; do
     FIREBREAK_BUILD=$build tests/security/run.sh "$name" 2>&1 || true
 done
-# On a file system that has files without a name, which the overlay of this machine's root has not.
+# On a disk. This machine's root is an overlay in memory: it has no files without a name, and what is written to a layer there would
+# count as the sandbox's memory for good. The pages of a ram disk do not.
+if [ -n "$programs" ]; then
+    disk=$(mktemp -d)
+    modprobe brd rd_nr=1 rd_size=2097152
+    mkfs.ext4 -q /dev/ram0
+    mount /dev/ram0 "$disk"
+fi
 for name in $programs; do
-    TMPDIR=/dev/shm FIREBREAK_BUILD=$build tests/e2e/run.sh "$name" 2>&1 || true
+    TMPDIR=$disk FIREBREAK_BUILD=$build tests/e2e/run.sh "$name" 2>&1 || true
 done
 INSIDE
 [ "$(find tests/e2e/node_modules -maxdepth 1 -name .installed)" ] || FIREBREAK_BUILD=$build tests/lib/suite.sh e2e t10_programs >/dev/null

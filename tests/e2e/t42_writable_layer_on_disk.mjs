@@ -31,7 +31,7 @@ claim('without a layer of that size the start fails and names the step', async (
   assert.equal(spawnSync(program('firebreak'), ['template', 'disk', '7; id', '--state', state]).status, 2)
 })
 
-claim('three times the memory can be written and read back, and no more than the layer holds', async (t) => {
+claim('three times the memory can be written and read back, and no more than the layer holds', { timeout: 300_000 }, async (t) => {
   const s = await Sandbox.create(template.name, { timeoutMs: 300_000 })
   t.after(() => s.kill().catch(() => {}))
   assert.equal(loops().length, 1)

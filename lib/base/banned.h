@@ -8,6 +8,10 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef BANNED_KNOWS_EVP /* of the file that uses it: a parameter in it is called rand */
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#endif
 
 #undef strcpy
 #undef strcat

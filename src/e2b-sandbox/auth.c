@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/digest.h"
 #include "base/auto.h"
 #include "base/token_bucket.h"
-#include "e2b-sandbox/digest.h"
 
 #define SOURCES                                                                                \
     256u /* addresses whose failures are counted; the one that failed longest ago makes room */

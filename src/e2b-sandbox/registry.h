@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/digest.h"
 #include "base/err.h"
 #include "e2b-sandbox/create_request.h"
-#include "e2b-sandbox/digest.h"
 #include "ipc/ids.h"
 
 #define REGISTRY_KEYS_MAX  1024u

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
+#include "auth/digest.h"
 #include "codec/base64.h"
 #include "codec/url.h"
-#include "e2b-sandbox/digest.h"
 
 /* Anybody may ask, and each question costs one digest per sandbox: no longer than a path can be. */
 #define SIGNED_MAX ((size_t)4352)

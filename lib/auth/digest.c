@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "e2b-sandbox/digest.h"
+#include "auth/digest.h"
 
 #include <openssl/sha.h> /* not evp.h: it has parameters called rand, which base/banned.h poisons */
 

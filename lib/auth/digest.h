@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* e2b-sandbox/digest: SHA-256, by OpenSSL. */
+/* auth/digest: SHA-256, by OpenSSL. */
 #pragma once
 #include <stdint.h>
 

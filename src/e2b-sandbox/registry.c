@@ -2,38 +2,14 @@
 #include "e2b-sandbox/registry.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/auto.h"
+#include "e2b-sandbox/registry_priv.h"
 #include "ipc/ipc.h"
 
 #define SCHEMA_VERSION 1
-
-enum statement {
-    BEGIN,
-    COMMIT,
-    ROLLBACK,
-    INSERT,
-    SET_RUNNING,
-    SET_END,
-    SET_ENDED,
-    SET_NETWORK,
-    DROP_NETWORK,
-    END_UNFINISHED,
-    EACH_RUNNING,
-    GET_ENDED,
-    PRUNE_OLD,
-    PRUNE_MANY,
-    COUNT_USE,
-    GET_USE,
-    FORGET_BOOTSTRAP,
-    ADD_KEY,
-    EACH_KEY,
-    STATEMENTS
-};
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -111,15 +87,9 @@ static const char networks[] = "CREATE TABLE IF NOT EXISTS networks ("
                                "DELETE FROM networks WHERE id NOT IN "
                                "(SELECT id FROM sandboxes WHERE state <> 'ended');";
 
-struct registry {
-    pthread_mutex_t lock; /* around everything below */
-    sqlite3 *db;
-    sqlite3_stmt *stmt[STATEMENTS];
-};
-
 /* --- one call --- */
 
-static int fail(struct registry *r, const char *what, struct err *e)
+int sql_fail(struct registry *r, const char *what, struct err *e)
 {
     int code = sqlite3_errcode(r->db);
     return err_say(e,
@@ -129,76 +99,72 @@ static int fail(struct registry *r, const char *what, struct err *e)
                    "%s: %.160s", what, sqlite3_errmsg(r->db));
 }
 
-static sqlite3_stmt *begin(struct registry *r, enum statement s)
+sqlite3_stmt *sql_begin(struct registry *r, enum statement s)
 {
     (void)pthread_mutex_lock(&r->lock);
     return r->stmt[s];
 }
 
-/* Runs a statement that gives no row (or whose rows do not matter) and resets it. The lock stays. */
-static int run(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+int sql_run(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
 {
     int rc = sqlite3_step(st);
 
     while (rc == SQLITE_ROW)
         rc = sqlite3_step(st);
-    int result = rc == SQLITE_DONE ? 0 : fail(r, what, e);
+    int result = rc == SQLITE_DONE ? 0 : sql_fail(r, what, e);
     (void)sqlite3_reset(st); /* repeats the error of step */
     (void)sqlite3_clear_bindings(st);
     return result;
 }
 
-/* The same, and lets go of the lock. */
-static int finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+int sql_finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
 {
-    int result = run(r, st, what, e);
+    int result = sql_run(r, st, what, e);
     (void)pthread_mutex_unlock(&r->lock);
     return result;
 }
 
-/* Several statements that hold together or not at all: begin_all, run each, end_all with what they returned. */
-static int begin_all(struct registry *r, const char *what, struct err *e)
+int sql_begin_all(struct registry *r, const char *what, struct err *e)
 {
-    return run(r, begin(r, BEGIN), what, e);
+    return sql_run(r, sql_begin(r, BEGIN), what, e);
 }
 
-static int end_all(struct registry *r, int rc, const char *what, struct err *e)
+int sql_end_all(struct registry *r, int rc, const char *what, struct err *e)
 {
     struct err ignored;
 
     if (rc == 0)
-        rc = run(r, r->stmt[COMMIT], what, e);
+        rc = sql_run(r, r->stmt[COMMIT], what, e);
     if (rc < 0 && !sqlite3_get_autocommit(r->db))
-        (void)run(r, r->stmt[ROLLBACK], what,
-                  &ignored); /* the first error is the one that counts */
+        (void)sql_run(r, r->stmt[ROLLBACK], what,
+                      &ignored); /* the first error is the one that counts */
     (void)pthread_mutex_unlock(&r->lock);
     return rc;
 }
 
-/* Binding fails only for want of memory, and then the step or a NOT NULL fails too. Values outlive the step. */
-static void bind_text(sqlite3_stmt *st, int at, const char *s)
+void sql_bind_text(sqlite3_stmt *st, int at, const char *s)
 {
     (void)sqlite3_bind_text(st, at, s, -1, SQLITE_STATIC);
 }
 
-static void bind_u64(sqlite3_stmt *st, int at, uint64_t v)
+void sql_bind_u64(sqlite3_stmt *st, int at, uint64_t v)
 {
     (void)sqlite3_bind_int64(st, at, (sqlite3_int64)(v > INT64_MAX ? INT64_MAX : v));
 }
 
-static uint64_t column_u64(sqlite3_stmt *st, int at)
+uint64_t sql_column_u64(sqlite3_stmt *st, int at)
 {
     sqlite3_int64 v = sqlite3_column_int64(st, at);
     return v < 0 ? 0 : (uint64_t)v;
 }
 
-static uint32_t column_u32(sqlite3_stmt *st, int at)
+static uint32_t sql_column_u32(sqlite3_stmt *st, int at)
 {
-    uint64_t v = column_u64(st, at);
+    uint64_t v = sql_column_u64(st, at);
     return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-static const char *column_text(sqlite3_stmt *st, int at)
+const char *sql_column_text(sqlite3_stmt *st, int at)
 {
     const unsigned char *s = sqlite3_column_text(st, at);
     return s ? (const char *)s : "";
@@ -228,7 +194,7 @@ static int configure(struct registry *r, struct err *e)
             "PRAGMA journal_size_limit = 4194304; PRAGMA cell_size_check = ON; PRAGMA "
             "cache_size = -2000;",
             NULL, NULL, NULL) != SQLITE_OK)
-        return fail(r, "set up the database", e);
+        return sql_fail(r, "set up the database", e);
     return 0;
 }
 
@@ -239,7 +205,7 @@ static int read_version(struct registry *r, int *version, struct err *e)
     if (sqlite3_prepare_v2(r->db, "PRAGMA user_version", -1, &st, NULL) != SQLITE_OK ||
         sqlite3_step(st) != SQLITE_ROW) {
         (void)sqlite3_finalize(st);
-        return fail(r, "read the database's version", e);
+        return sql_fail(r, "read the database's version", e);
     }
     *version = sqlite3_column_int(st, 0);
     (void)sqlite3_finalize(st);
@@ -261,7 +227,7 @@ static int migrate(struct registry *r, struct err *e)
     if (sqlite3_exec(r->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
         sqlite3_exec(r->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
         sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-        return fail(r, "make the tables", e);
+        return sql_fail(r, "make the tables", e);
     return 0;
 }
 
@@ -269,7 +235,7 @@ static int add_networks(struct registry *r, struct err *e)
 {
     return sqlite3_exec(r->db, networks, NULL, NULL, NULL) == SQLITE_OK
                ? 0
-               : fail(r, "make the table of networks", e);
+               : sql_fail(r, "make the table of networks", e);
 }
 
 static int prepare_all(struct registry *r, struct err *e)
@@ -277,7 +243,7 @@ static int prepare_all(struct registry *r, struct err *e)
     for (int i = 0; i < STATEMENTS; i++)
         if (sqlite3_prepare_v3(r->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &r->stmt[i],
                                NULL) != SQLITE_OK)
-            return fail(r, "prepare a statement", e);
+            return sql_fail(r, "prepare a statement", e);
     return 0;
 }
 
@@ -322,34 +288,34 @@ void registry_close(struct registry *r)
 static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const char *metadata,
                        uint64_t started_ns, uint64_t end_ns, const char *state)
 {
-    bind_text(st, 1, f->id.text);
-    bind_text(st, 2, f->template);
-    bind_u64(st, 3, started_ns);
-    bind_u64(st, 4, end_ns);
-    bind_u64(st, 5, f->cpu_count);
-    bind_u64(st, 6, f->memory_mb);
-    bind_u64(st, 7, f->disk_mb);
-    bind_u64(st, 8, INTERNET_UNSET); /* of before there was a table of networks */
-    bind_text(st, 9, metadata);
+    sql_bind_text(st, 1, f->id.text);
+    sql_bind_text(st, 2, f->template);
+    sql_bind_u64(st, 3, started_ns);
+    sql_bind_u64(st, 4, end_ns);
+    sql_bind_u64(st, 5, f->cpu_count);
+    sql_bind_u64(st, 6, f->memory_mb);
+    sql_bind_u64(st, 7, f->disk_mb);
+    sql_bind_u64(st, 8, INTERNET_UNSET); /* of before there was a table of networks */
+    sql_bind_text(st, 9, metadata);
     if (f->token[0])
-        bind_text(st, 10, f->token);
-    bind_text(st, 11, state);
+        sql_bind_text(st, 10, f->token);
+    sql_bind_text(st, 11, state);
 }
 
 int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
                     uint64_t now_ns, uint64_t end_ns, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, INSERT);
+    sqlite3_stmt *st = sql_begin(r, INSERT);
 
     bind_facts(st, f, metadata, now_ns, end_ns, "starting");
-    return finish(r, st, "store a sandbox", e);
+    return sql_finish(r, st, "store a sandbox", e);
 }
 
 static int count_use(struct registry *r, const char *template, uint64_t now_ns, struct err *e)
 {
-    bind_text(r->stmt[COUNT_USE], 1, template);
-    bind_u64(r->stmt[COUNT_USE], 2, now_ns);
-    return run(r, r->stmt[COUNT_USE], "count a template's use", e);
+    sql_bind_text(r->stmt[COUNT_USE], 1, template);
+    sql_bind_u64(r->stmt[COUNT_USE], 2, now_ns);
+    return sql_run(r, r->stmt[COUNT_USE], "count a template's use", e);
 }
 
 int registry_insert_running(struct registry *r, const struct sandbox_facts *f,
@@ -357,15 +323,15 @@ int registry_insert_running(struct registry *r, const struct sandbox_facts *f,
                             struct err *e)
 {
     static const char what[] = "store a sandbox";
-    int rc = begin_all(r, what, e);
+    int rc = sql_begin_all(r, what, e);
 
     if (rc == 0) {
         bind_facts(r->stmt[INSERT], f, metadata, started_ns, end_ns, "running");
-        rc = run(r, r->stmt[INSERT], what, e);
+        rc = sql_run(r, r->stmt[INSERT], what, e);
     }
     if (rc == 0)
         rc = count_use(r, f->template, started_ns, e);
-    return end_all(r, rc, what, e);
+    return sql_end_all(r, rc, what, e);
 }
 
 int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64_t started_ns,
@@ -373,66 +339,66 @@ int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64
 {
     static const char what[] = "store that a sandbox runs";
     char template[TEMPLATE_NAME_MAX + 1] = "";
-    int rc = begin_all(r, what, e);
+    int rc = sql_begin_all(r, what, e);
 
     if (rc == 0) {
         sqlite3_stmt *st = r->stmt[SET_RUNNING];
-        bind_u64(st, 1, started_ns);
-        bind_text(st, 2, id->text);
+        sql_bind_u64(st, 1, started_ns);
+        sql_bind_text(st, 2, id->text);
         if (sqlite3_step(st) == SQLITE_ROW)
-            (void)str_copy(str_from(column_text(st, 0)), template,
+            (void)str_copy(str_from(sql_column_text(st, 0)), template,
                            sizeof template); /* we wrote it: it fits */
-        rc = run(r, st, what, e);
+        rc = sql_run(r, st, what, e);
     }
     if (rc == 0 && !template[0])
         rc = err_say(e, ENOENT, "the sandbox ended while it was starting");
     if (rc == 0)
         rc = count_use(r, template, started_ns, e);
-    return end_all(r, rc, what, e);
+    return sql_end_all(r, rc, what, e);
 }
 
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
                      struct err *e)
 {
-    sqlite3_stmt *st = begin(r, SET_END);
+    sqlite3_stmt *st = sql_begin(r, SET_END);
 
-    bind_u64(st, 1, end_ns);
-    bind_text(st, 2, id->text);
-    return finish(r, st, "store the end of a sandbox", e);
+    sql_bind_u64(st, 1, end_ns);
+    sql_bind_text(st, 2, id->text);
+    return sql_finish(r, st, "store the end of a sandbox", e);
 }
 
 int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
                        uint64_t now_ns, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, SET_ENDED);
+    sqlite3_stmt *st = sql_begin(r, SET_ENDED);
 
-    bind_u64(st, 1, now_ns);
-    bind_text(st, 2, cause);
-    bind_text(st, 3, id->text);
-    if (finish(r, st, "store that a sandbox has ended", e) < 0)
+    sql_bind_u64(st, 1, now_ns);
+    sql_bind_text(st, 2, cause);
+    sql_bind_text(st, 3, id->text);
+    if (sql_finish(r, st, "store that a sandbox has ended", e) < 0)
         return -e->code;
-    st = begin(r, DROP_NETWORK);
-    bind_text(st, 1, id->text);
-    return finish(r, st, "forget a sandbox's network", e);
+    st = sql_begin(r, DROP_NETWORK);
+    sql_bind_text(st, 1, id->text);
+    return sql_finish(r, st, "forget a sandbox's network", e);
 }
 
 int registry_set_network(struct registry *r, const struct sandbox_id *id,
                          enum internet_wish internet, const char *policy, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, SET_NETWORK);
+    sqlite3_stmt *st = sql_begin(r, SET_NETWORK);
 
-    bind_text(st, 1, id->text);
-    bind_u64(st, 2, (uint64_t)internet);
-    bind_text(st, 3, policy);
-    return finish(r, st, "store a sandbox's network", e);
+    sql_bind_text(st, 1, id->text);
+    sql_bind_u64(st, 2, (uint64_t)internet);
+    sql_bind_text(st, 3, policy);
+    return sql_finish(r, st, "store a sandbox's network", e);
 }
 
 int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, END_UNFINISHED);
+    sqlite3_stmt *st = sql_begin(r, END_UNFINISHED);
 
-    bind_u64(st, 1, now_ns);
-    int rc = finish(r, st, "end unfinished sandboxes", e);
+    sql_bind_u64(st, 1, now_ns);
+    int rc = sql_finish(r, st, "end unfinished sandboxes", e);
     return rc < 0 ? rc : sqlite3_changes(r->db);
 }
 
@@ -440,35 +406,35 @@ int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e)
 static bool read_row(sqlite3_stmt *st, struct registry_row *row)
 {
     struct sandbox_facts *f = &row->facts;
-    uint64_t internet = column_u64(st, 7);
+    uint64_t internet = sql_column_u64(st, 7);
 
-    *row = (struct registry_row){ .started_ns = column_u64(st, 2),
-                                  .end_ns = column_u64(st, 3),
-                                  .metadata = column_text(st, 8) };
-    f->cpu_count = column_u32(st, 4);
-    f->memory_mb = column_u32(st, 5);
-    f->disk_mb = column_u32(st, 6);
+    *row = (struct registry_row){ .started_ns = sql_column_u64(st, 2),
+                                  .end_ns = sql_column_u64(st, 3),
+                                  .metadata = sql_column_text(st, 8) };
+    f->cpu_count = sql_column_u32(st, 4);
+    f->memory_mb = sql_column_u32(st, 5);
+    f->disk_mb = sql_column_u32(st, 6);
     row->internet =
         internet <= INTERNET_DENIED ? (enum internet_wish)internet : INTERNET_DENIED;
-    row->network = column_text(st, 10);
-    return str_copy(str_from(column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
+    row->network = sql_column_text(st, 10);
+    return str_copy(str_from(sql_column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
            sandbox_id_ok(&f->id) &&
-           str_copy(str_from(column_text(st, 1)), f->template, sizeof f->template) == 0 &&
-           str_copy(str_from(column_text(st, 9)), f->token, sizeof f->token) == 0;
+           str_copy(str_from(sql_column_text(st, 1)), f->template, sizeof f->template) == 0 &&
+           str_copy(str_from(sql_column_text(st, 9)), f->token, sizeof f->token) == 0;
 }
 
 int registry_each_running(struct registry *r,
                           void (*fn)(const struct registry_row *row, void *arg), void *arg,
                           struct err *e)
 {
-    sqlite3_stmt *st = begin(r, EACH_RUNNING);
+    sqlite3_stmt *st = sql_begin(r, EACH_RUNNING);
     struct registry_row row;
     int rc;
 
     while ((rc = sqlite3_step(st)) == SQLITE_ROW)
         if (read_row(st, &row))
             fn(&row, arg);
-    int result = rc == SQLITE_DONE ? 0 : fail(r, "read the sandboxes", e);
+    int result = rc == SQLITE_DONE ? 0 : sql_fail(r, "read the sandboxes", e);
     (void)sqlite3_reset(st); /* repeats the error of step */
     (void)pthread_mutex_unlock(&r->lock);
     return result;
@@ -477,15 +443,15 @@ int registry_each_running(struct registry *r,
 int registry_ended(struct registry *r, struct str id, struct registry_end *out, struct err *e)
 {
     struct registry_end end = { 0 };
-    sqlite3_stmt *st = begin(r, GET_ENDED);
+    sqlite3_stmt *st = sql_begin(r, GET_ENDED);
 
     (void)sqlite3_bind_text(st, 1, id.p, (int)id.n, SQLITE_STATIC);
     if (sqlite3_step(st) == SQLITE_ROW) {
-        end.at_ns = column_u64(st, 0);
-        (void)str_copy(str_from(column_text(st, 1)), end.cause,
+        end.at_ns = sql_column_u64(st, 0);
+        (void)str_copy(str_from(sql_column_text(st, 1)), end.cause,
                        sizeof end.cause); /* a longer one is not ours */
     }
-    if (finish(r, st, "look for an ended sandbox", e) < 0)
+    if (sql_finish(r, st, "look for an ended sandbox", e) < 0)
         return -e->code;
     if (end.at_ns == 0)
         return err_say(e, ENOENT, "no such sandbox has ended lately");
@@ -495,26 +461,26 @@ int registry_ended(struct registry *r, struct str id, struct registry_end *out, 
 
 int registry_prune(struct registry *r, uint64_t now_ns, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, PRUNE_OLD);
+    sqlite3_stmt *st = sql_begin(r, PRUNE_OLD);
 
-    bind_u64(st, 1, now_ns > REGISTRY_ENDED_NS ? now_ns - REGISTRY_ENDED_NS : 0);
-    if (finish(r, st, "forget ended sandboxes", e) < 0)
+    sql_bind_u64(st, 1, now_ns > REGISTRY_ENDED_NS ? now_ns - REGISTRY_ENDED_NS : 0);
+    if (sql_finish(r, st, "forget ended sandboxes", e) < 0)
         return -e->code;
-    st = begin(r, PRUNE_MANY);
-    bind_u64(st, 1, REGISTRY_ENDED_MAX);
-    return finish(r, st, "forget ended sandboxes", e);
+    st = sql_begin(r, PRUNE_MANY);
+    sql_bind_u64(st, 1, REGISTRY_ENDED_MAX);
+    return sql_finish(r, st, "forget ended sandboxes", e);
 }
 
 int registry_template_use(struct registry *r, const char *template, struct template_use *out,
                           struct err *e)
 {
     struct template_use use = { 0 };
-    sqlite3_stmt *st = begin(r, GET_USE);
+    sqlite3_stmt *st = sql_begin(r, GET_USE);
 
-    bind_text(st, 1, template);
+    sql_bind_text(st, 1, template);
     if (sqlite3_step(st) == SQLITE_ROW)
-        use = (struct template_use){ column_u64(st, 0), column_u64(st, 1) };
-    if (finish(r, st, "read a template's use", e) < 0)
+        use = (struct template_use){ sql_column_u64(st, 0), sql_column_u64(st, 1) };
+    if (sql_finish(r, st, "read a template's use", e) < 0)
         return -e->code;
     *out = use;
     return 0;
@@ -525,27 +491,28 @@ int registry_template_use(struct registry *r, const char *template, struct templ
 int registry_set_bootstrap_key(struct registry *r, const struct digest *key, uint64_t now_ns,
                                struct err *e)
 {
-    sqlite3_stmt *st = begin(r, FORGET_BOOTSTRAP);
+    sqlite3_stmt *st = sql_begin(r, FORGET_BOOTSTRAP);
 
     (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
-    if (finish(r, st, "forget the old API key", e) < 0)
+    if (sql_finish(r, st, "forget the old API key", e) < 0)
         return -e->code;
-    st = begin(r, ADD_KEY);
+    st = sql_begin(r, ADD_KEY);
     (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
-    bind_u64(st, 2, now_ns);
-    return finish(r, st, "store the API key", e);
+    sql_bind_u64(st, 2, now_ns);
+    return sql_finish(r, st, "store the API key", e);
 }
 
 int registry_load_keys(struct registry *r, struct digest *out, size_t *n, struct err *e)
 {
-    sqlite3_stmt *st = begin(r, EACH_KEY);
+    sqlite3_stmt *st = sql_begin(r, EACH_KEY);
     int rc;
 
     *n = 0;
     while ((rc = sqlite3_step(st)) == SQLITE_ROW && *n < REGISTRY_KEYS_MAX)
         if (sqlite3_column_bytes(st, 0) == (int)sizeof out->byte)
             memcpy(out[(*n)++].byte, sqlite3_column_blob(st, 0), sizeof out->byte);
-    int result = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : fail(r, "read the API keys", e);
+    int result =
+        rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sql_fail(r, "read the API keys", e);
     (void)sqlite3_reset(st); /* repeats the error of step */
     (void)pthread_mutex_unlock(&r->lock);
     return result;

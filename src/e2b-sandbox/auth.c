@@ -1,50 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "e2b-sandbox/auth.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/digest.h"
+#include "auth/throttle.h"
 #include "base/auto.h"
-#include "base/token_bucket.h"
+#include "base/clock.h"
+#include "base/rand.h"
 
-#define SOURCES                                                                                \
-    256u /* addresses whose failures are counted; the one that failed longest ago makes room */
-#define FAILURES_BURST 128u
-#define FAILURES_PER_S 8u
-#define KEY_BYTES_MAX  256u
-
-struct source {
-    uint8_t address[16];
-    struct token_bucket bucket;
-    uint64_t last_ns; /* 0: unused */
-};
+#define KEY_BYTES_MAX 256u
 
 struct auth {
-    struct digest *key; /* fixed after auth_new */
-    size_t n_keys;
-    pthread_mutex_t lock; /* around these: */
-    struct source source[SOURCES];
+    struct registry *registry;
+    pthread_rwlock_t lock; /* around these: */
+    struct key_row *key;   /* owned */
+    size_t n_keys, cap_keys;
+    struct jwt_key token_key[TOKEN_KEYS_MAX];
+    size_t n_token_keys;
+    struct denylist denied;
+
+    pthread_mutex_t throttle_lock; /* around this: */
+    struct throttle throttle;
 };
 
-int auth_new(struct auth **out, struct registry *r, struct err *e)
+/* --- loading --- */
+
+/* Room for one more. False: out of memory. */
+static bool grow(struct auth *a)
+{
+    if (a->n_keys < a->cap_keys)
+        return true;
+    size_t cap = a->cap_keys ? 2 * a->cap_keys : 8;
+    struct key_row *more = realloc(a->key, cap * sizeof *more);
+    if (!more)
+        return false;
+    a->key = more;
+    a->cap_keys = cap;
+    return true;
+}
+
+struct loader {
+    struct auth *a;
+    int64_t now_s;
+    int rc;
+};
+
+static void load_key(const struct key_row *k, void *arg)
+{
+    struct loader *l = arg;
+
+    if (k->revoked_ns > 0)
+        return;
+    if (grow(l->a))
+        l->a->key[l->a->n_keys++] = *k;
+    else
+        l->rc = -ENOMEM;
+}
+
+static void load_token_key(const struct jwt_key *k, uint64_t created_ns, void *arg)
+{
+    struct loader *l = arg;
+
+    (void)created_ns;
+    if (l->a->n_token_keys < TOKEN_KEYS_MAX)
+        l->a->token_key[l->a->n_token_keys++] = *k;
+}
+
+static void load_denied(const struct denied *d, void *arg)
+{
+    struct loader *l = arg;
+    int rc = denylist_add(&l->a->denied, d, l->now_s);
+
+    if (rc < 0)
+        l->rc = rc; /* what was revoked must not open again: rather no start than that */
+}
+
+int auth_new(struct auth **out, struct registry *r, uint64_t real_ns, struct err *e)
 {
     struct auth *a = calloc(1, sizeof *a);
+    struct loader l = { a, (int64_t)(real_ns / NS_PER_S), 0 };
 
-    if (a)
-        a->key = calloc(REGISTRY_KEYS_MAX, sizeof *a->key);
-    if (!a || !a->key) {
-        free(a);
+    if (!a)
         return err_set(e, ENOMEM, "load the API keys");
-    }
-    (void)pthread_mutex_init(&a->lock, NULL);
-    if (registry_load_keys(r, a->key, &a->n_keys, e) < 0) {
+    a->registry = r;
+    (void)pthread_rwlock_init(&a->lock, NULL);
+    (void)pthread_mutex_init(&a->throttle_lock, NULL);
+    int rc = registry_each_key(r, load_key, &l, e);
+    if (rc == 0)
+        rc = registry_each_token_key(r, load_token_key, &l, e);
+    if (rc == 0)
+        rc = registry_each_denied(r, l.now_s, load_denied, &l, e);
+    if (rc == 0 && l.rc < 0)
+        rc = err_set(e, -l.rc, "load the API keys and what is revoked");
+    if (rc < 0) {
         auth_free(a);
-        return -e->code;
+        return rc;
     }
     *out = a;
     return 0;
@@ -54,83 +107,363 @@ void auth_free(struct auth *a)
 {
     if (!a)
         return;
-    (void)pthread_mutex_destroy(&a->lock);
+    (void)pthread_rwlock_destroy(&a->lock);
+    (void)pthread_mutex_destroy(&a->throttle_lock);
+    denylist_fini(&a->denied);
+    explicit_bzero(a->token_key, sizeof a->token_key);
     free(a->key);
     free(a);
 }
 
-size_t auth_key_count(const struct auth *a)
+size_t auth_key_count(struct auth *a)
 {
-    return a->n_keys;
+    (void)pthread_rwlock_rdlock(&a->lock);
+    size_t n = a->n_keys;
+    (void)pthread_rwlock_unlock(&a->lock);
+    return n;
 }
 
-static bool is_known(const struct auth *a, struct str key)
-{
-    struct digest d = digest_of(key);
-    struct str got = { (const char *)d.byte, sizeof d.byte };
-    bool known = false;
+/* --- judging --- */
 
-    for (size_t i = 0; i < a->n_keys; i++) /* to the end, also after a match */
-        known |=
-            str_eq_secret((struct str){ (const char *)a->key[i].byte, sizeof d.byte }, got);
-    return known;
+bool auth_may_see(const struct principal *p, const char *owner, const struct caps *caps)
+{
+    return strcmp(p->owner, owner) == 0 && caps_cover(&p->caps, caps);
 }
 
-/* Sixteen bytes for an address; zeros for anything else (a Unix socket). */
-static void address_of(const char *peer, uint8_t out[16])
+static struct str bytes_of(const struct digest *d)
 {
-    struct in_addr v4;
-    struct in6_addr v6;
+    return (struct str){ (const char *)d->byte, sizeof d->byte };
+}
 
-    memset(out, 0, 16);
-    if (inet_pton(AF_INET, peer, &v4) == 1) {
-        out[10] = out[11] = 0xff;
-        memcpy(out + 12, &v4, sizeof v4);
-    } else if (inet_pton(AF_INET6, peer, &v6) == 1) {
-        memcpy(out, &v6, IN6_IS_ADDR_V4MAPPED(&v6) ? 16 : 8);
+static bool check_key(struct auth *a, struct str text, uint64_t real_ns, struct principal *who)
+{
+    const struct key_row *found = NULL;
+    struct digest d = digest_of(text);
+
+    (void)pthread_rwlock_rdlock(&a->lock);
+    for (size_t i = 0; i < a->n_keys; i++) { /* to the end, also after a match */
+        const struct key_row *k = &a->key[i];
+        bool is_it = str_eq_secret(bytes_of(&k->digest), bytes_of(&d));
+        if (is_it && (k->expires_ns == 0 || real_ns < k->expires_ns))
+            found = k;
     }
-}
-
-static struct source *source_of(struct auth *a, const uint8_t address[16], uint64_t now_ns)
-{
-    struct source *oldest = &a->source[0];
-
-    for (size_t i = 0; i < SOURCES; i++) {
-        struct source *s = &a->source[i];
-        if (s->last_ns != 0 && memcmp(s->address, address, sizeof s->address) == 0)
-            return s;
-        if (s->last_ns < oldest->last_ns)
-            oldest = s;
+    if (found) {
+        *who = (struct principal){ .caps = found->caps, .credential = found->digest };
+        memcpy(who->owner, found->owner, sizeof who->owner);
     }
-    memcpy(oldest->address, address, sizeof oldest->address);
-    (void)token_bucket_init(&oldest->bucket, FAILURES_BURST, FAILURES_PER_S,
-                            now_ns); /* constants: cannot fail */
-    return oldest;
+    (void)pthread_rwlock_unlock(&a->lock);
+    return found != NULL;
 }
 
-static bool may_fail_again(struct auth *a, const char *peer, uint64_t now_ns)
+static struct digest user_digest(const char *user_id)
 {
-    uint8_t address[16];
+    AUTO_BUF struct buf b = BUF_INIT(2 * OWNER_MAX);
 
-    address_of(peer, address);
-    (void)pthread_mutex_lock(&a->lock);
-    struct source *s = source_of(a, address, now_ns);
-    s->last_ns = now_ns > 0 ? now_ns : 1;
-    bool ok = token_bucket_take(&s->bucket, 1, now_ns);
-    (void)pthread_mutex_unlock(&a->lock);
-    return ok;
+    buf_add_cstr(&b, "user ");
+    buf_add_cstr(&b, user_id);
+    return digest_of(buf_str(&b));
+}
+
+enum jwt_reason auth_check_token(struct auth *a, struct str token, uint64_t real_ns,
+                                 struct jwt *out, char kid[JWT_KID_MAX + 1])
+{
+    (void)pthread_rwlock_rdlock(&a->lock);
+    enum jwt_reason r =
+        jwt_check(token, a->token_key, a->n_token_keys, (int64_t)(real_ns / NS_PER_S), out);
+    if (r == JWT_OK) {
+        struct digest user = user_digest(out->user_id);
+        memcpy(kid, a->token_key[out->key].kid, JWT_KID_MAX + 1);
+        if (denylist_has(&a->denied, &out->id, out->iat_s) ||
+            denylist_has(&a->denied, &user, out->iat_s))
+            r = JWT_REVOKED;
+    }
+    (void)pthread_rwlock_unlock(&a->lock);
+    return r;
+}
+
+static enum jwt_reason check_bearer(struct auth *a, struct str token, uint64_t real_ns,
+                                    struct principal *who)
+{
+    struct jwt t;
+    struct principal p = { .is_token = true };
+    enum jwt_reason r = auth_check_token(a, token, real_ns, &t, p.kid);
+
+    if (r != JWT_OK)
+        return r;
+    p.caps = t.caps;
+    p.credential = t.id;
+    memcpy(p.owner, t.user_id, sizeof p.owner);
+    *who = p;
+    return JWT_OK;
+}
+
+/* How often that header is there; *value is the last one's. */
+static unsigned get(const struct http1_head *head, const char *name, struct str *value)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < head->n_headers; i++)
+        if (str_eq_nocase(head->header[i].name, str_from(name))) {
+            *value = head->header[i].value;
+            n++;
+        }
+    return n;
+}
+
+/* The credential that was sent; empty if there is none. False: it was sent twice, and others might read the other one. */
+static bool find_credential(const struct http1_head *head, struct str *out)
+{
+    static const char *const names[] = { "X-API-Key", "X-E2B-API-Key" };
+    struct str value = { 0 }, scheme, rest;
+    unsigned n = 0;
+
+    *out = (struct str){ 0 };
+    for (size_t i = 0; i < ARRAY_LEN(names) && n == 0; i++)
+        n = get(head, names[i], out);
+    if (n > 0)
+        return n == 1;
+    n = get(head, "Authorization", &value);
+    if (n == 1 && str_cut(value, ' ', &scheme, &rest) && str_eq_nocase(scheme, STR("Bearer")))
+        *out = rest;
+    return n <= 1;
+}
+
+static const char *why_not(enum jwt_reason r)
+{
+    switch (r) {
+    case JWT_EXPIRED:
+        return "the bearer token has expired: have a new one issued";
+    case JWT_NOT_YET:
+        return "the bearer token is not valid yet: do the clocks agree?";
+    case JWT_LIVES_TOO_LONG:
+        return "the bearer token would live longer than an hour";
+    case JWT_BAD_CLAIMS:
+        return "the bearer token lacks a claim, or one is malformed";
+    case JWT_WRONG_ISSUER:
+    case JWT_WRONG_AUDIENCE:
+        return "the bearer token is of another issuer or for another audience";
+    case JWT_REVOKED:
+        return "the bearer token has been revoked";
+    case JWT_OK:
+    case JWT_TOO_LONG:
+    case JWT_BAD_FORM:
+    case JWT_BAD_HEADER:
+    case JWT_NO_SUCH_KEY:
+    case JWT_BAD_SIGNATURE:
+    case JWT_REASONS:
+        break;
+    }
+    return "the bearer token is not valid";
+}
+
+static bool judge(struct auth *a, struct str credential, uint64_t real_ns,
+                  struct principal *who, const char **why)
+{
+    size_t dot;
+
+    if (credential.n <= KEY_BYTES_MAX && check_key(a, credential, real_ns, who))
+        return true;
+    if (!str_find(credential, '.', &dot)) {
+        *why = "the API key in header X-API-Key is not valid";
+        return false;
+    }
+    enum jwt_reason r = check_bearer(a, credential, real_ns, who);
+    *why = why_not(r);
+    return r == JWT_OK;
 }
 
 enum auth_verdict auth_check(struct auth *a, const struct http1_head *head, const char *peer,
-                             uint64_t mono_ns)
+                             struct auth_time now, struct principal *who, const char **why)
 {
-    struct str key = http1_get(head, "X-API-Key");
+    struct str credential;
 
-    if (!key.p)
-        key = http1_get(head, "X-E2B-API-Key");
-    if (key.n > 0 && key.n <= KEY_BYTES_MAX && is_known(a, key))
+    if (!find_credential(head, &credential))
+        *why = "X-API-Key or Authorization is there more than once";
+    else if (credential.n == 0)
+        *why = "header X-API-Key is missing: send an API key in it, or a token in "
+               "Authorization: Bearer";
+    else if (judge(a, credential, now.real_ns, who, why))
         return AUTH_OK;
-    if (!may_fail_again(a, peer, mono_ns))
+    (void)pthread_mutex_lock(&a->throttle_lock);
+    bool may_fail = throttle_failed(&a->throttle, peer, now.mono_ns);
+    (void)pthread_mutex_unlock(&a->throttle_lock);
+    if (!may_fail)
         return AUTH_THROTTLED;
-    return key.n == 0 ? AUTH_MISSING : AUTH_WRONG;
+    return credential.n == 0 ? AUTH_MISSING : AUTH_WRONG;
+}
+
+/* --- API keys --- */
+
+void auth_key_id(const struct digest *key, char out[AUTH_KEY_ID + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < AUTH_KEY_ID; i++)
+        out[i] = digits[i % 2 ? key->byte[i / 2] & 15 : key->byte[i / 2] >> 4];
+    out[AUTH_KEY_ID] = 0;
+}
+
+static struct key_row *find_by_id(struct auth *a, struct str id)
+{
+    char its[AUTH_KEY_ID + 1];
+
+    for (size_t i = 0; i < a->n_keys; i++) {
+        auth_key_id(&a->key[i].digest, its);
+        if (str_eq(id, str_from(its)))
+            return &a->key[i];
+    }
+    return NULL;
+}
+
+/* A text whose id no other key has. */
+static void make_text(struct auth *a, struct key_row *k, char text[AUTH_KEY_TEXT + 1])
+{
+    char id[AUTH_KEY_ID + 1];
+
+    do {
+        memcpy(text, "e2b_", 4);
+        rand_hex(text + 4, 20);
+        k->digest = digest_of(str_from(text));
+        auth_key_id(&k->digest, id);
+    } while (find_by_id(a, str_from(id)));
+}
+
+static void drop_key(struct auth *a, struct key_row *k)
+{
+    size_t at = (size_t)(k - a->key);
+
+    memmove(k, k + 1, (a->n_keys - at - 1) * sizeof *k);
+    a->n_keys--;
+}
+
+/* Keys that the registry has forgotten to make room were expired: here, too. */
+static void drop_expired(struct auth *a, uint64_t real_ns)
+{
+    for (size_t i = a->n_keys; i > 0; i--)
+        if (a->key[i - 1].expires_ns > 0 && a->key[i - 1].expires_ns <= real_ns)
+            drop_key(a, &a->key[i - 1]);
+}
+
+int auth_issue_key(struct auth *a, struct key_row *k, uint64_t real_ns,
+                   char text[AUTH_KEY_TEXT + 1], struct err *e)
+{
+    (void)pthread_rwlock_wrlock(&a->lock);
+    k->created_ns = real_ns;
+    k->revoked_ns = 0;
+    drop_expired(a, real_ns);
+    make_text(a, k, text);
+    int rc = grow(a) ? registry_add_key(a->registry, k, real_ns, e)
+                     : err_set(e, ENOMEM, "store an API key");
+    if (rc == 0)
+        a->key[a->n_keys++] = *k;
+    (void)pthread_rwlock_unlock(&a->lock);
+    return rc;
+}
+
+static int revoke_key(struct auth *a, struct key_row *k, uint64_t real_ns, struct key_row *out,
+                      struct err *e)
+{
+    if (!k)
+        return err_say(e, ENOENT, "there is no API key of that id");
+    if (strcmp(k->name, KEY_BOOTSTRAP) == 0)
+        return err_say(e, EPERM,
+                       "this is the key that 'firebreak up' hands over at its start: replace "
+                       "api.key in its state directory instead, and restart it");
+    *out = *k;
+    out->revoked_ns = real_ns;
+    int rc = registry_revoke_key(a->registry, &k->digest, real_ns, e);
+    drop_key(
+        a,
+        k); /* also if it could not be stored: then it comes back with a restart, and the answer says so */
+    return rc;
+}
+
+int auth_revoke_key(struct auth *a, struct str id, uint64_t real_ns, struct key_row *out,
+                    struct err *e)
+{
+    (void)pthread_rwlock_wrlock(&a->lock);
+    int rc = revoke_key(a, find_by_id(a, id), real_ns, out, e);
+    (void)pthread_rwlock_unlock(&a->lock);
+    return rc;
+}
+
+/* --- keys of tokens --- */
+
+static struct jwt_key *find_token_key(struct auth *a, const char *kid)
+{
+    for (size_t i = 0; i < a->n_token_keys; i++)
+        if (strcmp(a->token_key[i].kid, kid) == 0)
+            return &a->token_key[i];
+    return NULL;
+}
+
+static int add_token_key(struct auth *a, const struct jwt_key *k, uint64_t real_ns,
+                         struct err *e)
+{
+    if (find_token_key(a, k->kid))
+        return err_say(e, EEXIST, "there is a key of tokens with kid '%s' already", k->kid);
+    if (a->n_token_keys == TOKEN_KEYS_MAX)
+        return err_say(e, ENOSPC, "there are %u keys of tokens already: remove one",
+                       TOKEN_KEYS_MAX);
+    int rc = registry_put_token_key(a->registry, k, real_ns, e);
+    if (rc == 0)
+        a->token_key[a->n_token_keys++] = *k;
+    return rc;
+}
+
+int auth_add_token_key(struct auth *a, struct jwt_key *k, uint64_t real_ns, struct err *e)
+{
+    if (!k->kid[0])
+        rand_hex(k->kid, 8);
+    (void)pthread_rwlock_wrlock(&a->lock);
+    int rc = add_token_key(a, k, real_ns, e);
+    (void)pthread_rwlock_unlock(&a->lock);
+    return rc;
+}
+
+int auth_remove_token_key(struct auth *a, const char *kid, struct err *e)
+{
+    int rc;
+
+    (void)pthread_rwlock_wrlock(&a->lock);
+    struct jwt_key *k = find_token_key(a, kid);
+    if (k) {
+        rc = registry_drop_token_key(a->registry, kid, e);
+        *k = a->token_key[--a->n_token_keys];
+        explicit_bzero(&a->token_key[a->n_token_keys], sizeof *k);
+    } else {
+        rc = err_say(e, ENOENT, "there is no key of tokens with that kid");
+    }
+    (void)pthread_rwlock_unlock(&a->lock);
+    return rc;
+}
+
+/* --- what is revoked --- */
+
+static int deny(struct auth *a, const struct denied *d, int64_t now_s, struct err *e)
+{
+    (void)pthread_rwlock_wrlock(&a->lock);
+    int rc = denylist_add(&a->denied, d, now_s); /* first: it holds even if the disk is full */
+    if (rc < 0)
+        rc = err_say(e, -rc, "%u tokens are revoked already: remove the key that signed them",
+                     DENYLIST_MAX);
+    else
+        rc = registry_deny(a->registry, d, now_s, e);
+    (void)pthread_rwlock_unlock(&a->lock);
+    return rc;
+}
+
+int auth_deny_token(struct auth *a, const struct digest *id, int64_t until_s, uint64_t real_ns,
+                    struct err *e)
+{
+    const struct denied d = { *id, INT64_MAX, until_s + JWT_LEEWAY_S };
+    return deny(a, &d, (int64_t)(real_ns / NS_PER_S), e);
+}
+
+int auth_deny_user(struct auth *a, const char *user_id, uint64_t real_ns, struct err *e)
+{
+    int64_t now_s = (int64_t)(real_ns / NS_PER_S);
+    const struct denied d = { user_digest(user_id), now_s + JWT_LEEWAY_S,
+                              now_s + JWT_LIFE_S + 2 * JWT_LEEWAY_S };
+    return deny(a, &d, now_s, e);
 }

@@ -57,6 +57,7 @@ static void listed_fields(struct sandbox *s, struct buf *out)
     buf_addf(out, "\"cpuCount\":%u,\"memoryMB\":%u,\"diskSizeMB\":%u,\"state\":\"running\",",
              s->facts.cpu_count, s->facts.memory_mb, s->facts.disk_mb);
     text_field(out, "envdVersion", APP_ENVD_VERSION);
+    text_field(out, "owner", s->facts.owner);
     buf_addf(out, "\"metadata\":%s,\"volumeMounts\":[]", s->metadata_text);
 }
 

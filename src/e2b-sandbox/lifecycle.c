@@ -237,14 +237,18 @@ int lifecycle_change_end(struct app *a, struct sandbox *s, enum end_change how,
 
 /* --- create, step by step. Each returns 0, or -1 with *f and what it made undone. --- */
 
-static struct sandbox *make(const struct create_request *r, const struct template *t,
-                            struct failure *f)
+static struct sandbox *make(const struct principal *who, const struct create_request *r,
+                            const struct template *t, struct failure *f)
 {
     AUTO_BUF struct buf metadata = BUF_INIT(2u << 20); /* 64 pairs of 4 KiB, escaped */
     struct sandbox_facts facts = { .cpu_count = t->cpu_count,
                                    .memory_mb = t->memory_mb,
-                                   .disk_mb = t->disk_mb };
+                                   .disk_mb = t->disk_mb,
+                                   .caps = who->caps };
     struct sandbox *s = NULL;
+
+    facts.caps.set &= ~(unsigned)CAP_ADMIN; /* that is about no sandbox */
+    memcpy(facts.owner, who->owner, sizeof facts.owner);
 
     facts.id.text[0] = 'i';
     rand_id(facts.id.text + 1, SANDBOX_ID_LEN - 1);
@@ -613,8 +617,8 @@ static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
     return -1;
 }
 
-static int create_pooled(struct app *a, struct create_request *r, const struct template *t,
-                         struct sandbox **out, struct failure *f)
+static int create_pooled(struct app *a, const struct principal *who, struct create_request *r,
+                         const struct template *t, struct sandbox **out, struct failure *f)
 {
     struct pool_key key = { .limits = limits_of(a, t), .policy = policy_of(t) };
     struct pool_taken got;
@@ -622,7 +626,7 @@ static int create_pooled(struct app *a, struct create_request *r, const struct t
     memcpy(key.image.byte, t->digest, sizeof key.image.byte);
     if (!pool_take(atomic_load(&a->pool), &key, t, &got))
         return 0;
-    AUTO_SANDBOX struct sandbox *s = make(r, t, f);
+    AUTO_SANDBOX struct sandbox *s = make(who, r, t, f);
     if (!s) {
         pool_put_back(atomic_load(&a->pool), &got);
         return -1;
@@ -634,10 +638,10 @@ static int create_pooled(struct app *a, struct create_request *r, const struct t
     return rc;
 }
 
-static int create_cold(struct app *a, struct create_request *r, const struct template *t,
-                       struct sandbox **out, struct failure *f)
+static int create_cold(struct app *a, const struct principal *who, struct create_request *r,
+                       const struct template *t, struct sandbox **out, struct failure *f)
 {
-    AUTO_SANDBOX struct sandbox *s = make(r, t, f);
+    AUTO_SANDBOX struct sandbox *s = make(who, r, t, f);
 
     if (!s)
         return -1;
@@ -648,22 +652,23 @@ static int create_cold(struct app *a, struct create_request *r, const struct tem
     return 0;
 }
 
-int lifecycle_create(struct app *a, struct create_request *r, const struct template *t,
-                     struct sandbox **out, struct failure *f)
+int lifecycle_create(struct app *a, const struct principal *who, struct create_request *r,
+                     const struct template *t, struct sandbox **out, struct failure *f)
 {
     uint64_t begun_ns = clock_mono_ns();
 
-    if (network_admit(a, &r->network, f) < 0)
+    if (network_admit(a, &who->caps, &r->network, f) < 0)
         return -1;
-    int pooled = create_pooled(a, r, t, out, f);
+    int pooled = create_pooled(a, who, r, t, out, f);
 
-    if (pooled < 0 || (pooled == 0 && create_cold(a, r, t, out, f) < 0))
+    if (pooled < 0 || (pooled == 0 && create_cold(a, who, r, t, out, f) < 0))
         return -1;
     uint64_t took_ns = clock_mono_ns() - begun_ns;
     histogram_add(&a->metrics.create_time, took_ns);
     (void)atomic_fetch_add(&a->metrics.created, 1);
-    log_info("sandbox_created", "sandbox=%s template=%s timeout_s=%u pooled=%d us=%llu",
-             (*out)->facts.id.text, (*out)->facts.template, r->timeout_s, pooled,
-             (unsigned long long)(took_ns / 1000));
+    log_info("sandbox_created",
+             "sandbox=%s owner=%s template=%s timeout_s=%u pooled=%d us=%llu",
+             (*out)->facts.id.text, (*out)->facts.owner, (*out)->facts.template, r->timeout_s,
+             pooled, (unsigned long long)(took_ns / 1000));
     return 0;
 }

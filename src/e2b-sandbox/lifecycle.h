@@ -15,9 +15,9 @@ struct failure {
     char message[320];
 };
 
-/* Takes r's network. Returns 0 with *out running and envd ready (a reference), or -1 with *f and nothing left of it. */
-int lifecycle_create(struct app *a, struct create_request *r, const struct template *t,
-                     struct sandbox **out, struct failure *f);
+/* It becomes who's. Takes r's network. Returns 0 with *out running and envd ready (a reference), or -1 with *f and nothing left of it. */
+int lifecycle_create(struct app *a, const struct principal *who, struct create_request *r,
+                     const struct template *t, struct sandbox **out, struct failure *f);
 
 /* Returns when it is gone: 0, or -1 with *f (404 if somebody else was faster). */
 int lifecycle_kill(struct app *a, struct sandbox *s, struct failure *f);

@@ -123,7 +123,7 @@ static int open_registry(struct app *a, struct err *e)
         if (rc == 0)
             rc = registry_set_bootstrap_key(a->registry, &d, clock_real_ns(), e);
     }
-    return rc < 0 ? rc : auth_new(&a->auth, a->registry, e);
+    return rc < 0 ? rc : auth_new(&a->auth, a->registry, clock_real_ns(), e);
 }
 
 static int start_workers(struct app *a, struct err *e)

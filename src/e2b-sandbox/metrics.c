@@ -22,6 +22,7 @@ static const char *const class_name[CLASSES] = {
     [CLASS_CONNECT] = "sandbox_connect",
     [CLASS_SANDBOX_METRICS] = "sandbox_metrics",
     [CLASS_TEMPLATES] = "templates",
+    [CLASS_ADMIN] = "admin",
     [CLASS_HEALTH] = "health",
     [CLASS_METRICS] = "metrics",
     [CLASS_SANDBOX_PORT] = "sandbox_port",

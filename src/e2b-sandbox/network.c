@@ -141,19 +141,42 @@ static int refuse(struct failure *f)
     return -1;
 }
 
-int network_admit(const struct app *a, struct network_wish *w, struct failure *f)
+static int refuse_scope(struct failure *f)
 {
-    if (a->config.internet)
-        return 0;
-    if (w->internet == INTERNET_ALLOWED)
-        w->internet = INTERNET_UNSET;
-    return w->asks_for_access ? refuse(f) : 0;
+    say(f, 403, "insufficient_capability",
+        "field 'allow_internet_access' or 'network.allowOut' asks for a network: this needs "
+        "the "
+        "capability network:egress, of the credential that makes or made the sandbox");
+    return -1;
 }
 
-int network_admit_change(const struct app *a, struct network_wish *w, struct failure *f)
+int network_admit(const struct app *a, const struct caps *caps, struct network_wish *w,
+                  struct failure *f)
 {
-    return !a->config.internet && w->internet == INTERNET_ALLOWED ? refuse(f)
-                                                                  : network_admit(a, w, f);
+    bool may = caps_have(caps, CAP_NETWORK_EGRESS);
+
+    if (w->asks_for_access && !may)
+        return refuse_scope(f);
+    if (!a->config.internet) {
+        if (w->internet == INTERNET_ALLOWED)
+            w->internet = INTERNET_UNSET;
+        return w->asks_for_access ? refuse(f) : 0;
+    }
+    if (may)
+        return 0;
+    if (w->internet == INTERNET_ALLOWED)
+        return refuse_scope(f);
+    w->internet = INTERNET_DENIED;
+    w->policy.open = false;
+    return 0;
+}
+
+int network_admit_change(const struct app *a, const struct caps *caps, struct network_wish *w,
+                         struct failure *f)
+{
+    return !a->config.internet && w->internet == INTERNET_ALLOWED
+               ? refuse(f)
+               : network_admit(a, caps, w, f);
 }
 
 static void say_failed(struct failure *f, int rc)

@@ -9,10 +9,13 @@
 int network_start(struct app *a, struct err *e);
 
 /* Is this asked of a server whose operator does not give it? Then -1 with *f (403). That everything is allowed is what some clients
- * send of their own accord (Python, the CLI): for them it becomes what it would be unsaid, and the sandbox has loopback. */
-int network_admit(const struct app *a, struct network_wish *w, struct failure *f);
+ * send of their own accord (Python, the CLI): for them it becomes what it would be unsaid, and the sandbox has loopback.
+ * Where he gives networks, `caps` need network:egress for one; without it a wish that says nothing becomes one for none. */
+int network_admit(const struct app *a, const struct caps *caps, struct network_wish *w,
+                  struct failure *f);
 /* The same for a change of a running one, where whoever says it means it. */
-int network_admit_change(const struct app *a, struct network_wish *w, struct failure *f);
+int network_admit_change(const struct app *a, const struct caps *caps, struct network_wish *w,
+                         struct failure *f);
 
 /* Gives a new sandbox what was wished for (w is taken), before anything of its user runs. 0, or -1 with *f. */
 int network_give(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f);

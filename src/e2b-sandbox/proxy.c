@@ -71,6 +71,18 @@ static void refuse_internal_path(struct http_conn *c)
     answer_json(c, 404, NULL, &b);
 }
 
+/* What envd's process service is asked to run is not read here, so it counts as what it can be: anything. */
+static void refuse_processes(struct http_conn *c)
+{
+    /* As Connect has it: "message" is what its clients show. */
+    AUTO_BUF struct buf b = BUF_INIT(512);
+
+    buf_add_cstr(&b, "{\"code\":\"permission_denied\",\"message\":\"this sandbox was made by a "
+                     "credential without execute:bash, which starting a process needs\","
+                     "\"error\":\"insufficient_capability\"}");
+    answer_json(c, 403, NULL, &b);
+}
+
 static void refuse_connection(struct http_conn *c, const struct sandbox *s, uint32_t port,
                               int rc)
 {
@@ -159,10 +171,13 @@ void proxy_handle(struct http_conn *c, struct app *a, const char *id, uint32_t p
         return;
     }
     AUTO_SANDBOX struct sandbox *s = fleet_find(a->fleet, str_from(id));
-    if (s)
-        forward(c, a, s, port);
-    else
+    if (!s)
         refuse(c, id, 502, NULL, "The sandbox was not found", 0);
+    else if (port == MONITOR_AGENT_PORT && routing_is_process_path(http_path(c)) > 0 &&
+             !caps_may_execute(&s->facts.caps, STR("bash")))
+        refuse_processes(c);
+    else
+        forward(c, a, s, port);
 }
 
 /* --- signed URLs: they are fetched by third parties, who send no headers of ours --- */

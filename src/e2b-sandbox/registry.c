@@ -9,7 +9,7 @@
 #include "e2b-sandbox/registry_priv.h"
 #include "ipc/ipc.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -17,10 +17,11 @@ static const char *const sql[STATEMENTS] = {
     [ROLLBACK] = "ROLLBACK",
     [INSERT] = "INSERT INTO sandboxes (id, template, started_ns, end_ns, cpu_count, "
                "memory_mb, disk_mb, internet, "
-               "metadata, token, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "metadata, token, state, owner, caps) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+               "?, ?)",
     [SET_RUNNING] = "UPDATE sandboxes SET state = 'running', started_ns = ? WHERE id = ? AND "
                     "state = 'starting' "
-                    "RETURNING template",
+                    "RETURNING template, owner",
     [SET_END] = "UPDATE sandboxes SET end_ns = ? WHERE id = ? AND state = 'running'",
     [SET_ENDED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = ?, token = NULL "
                   "WHERE id = ? AND state <> 'ended'",
@@ -31,22 +32,45 @@ static const char *const sql[STATEMENTS] = {
     [END_UNFINISHED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = "
                        "'start_failed', token = NULL "
                        "WHERE state = 'starting'",
-    [EACH_RUNNING] = "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
-                     "coalesce(networks.internet, sandboxes.internet), metadata, token, policy "
-                     "FROM sandboxes LEFT JOIN networks USING (id) WHERE state = 'running'",
-    [GET_ENDED] = "SELECT ended_ns, cause FROM sandboxes WHERE id = ? AND state = 'ended'",
+    [EACH_RUNNING] =
+        "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
+        "coalesce(networks.internet, sandboxes.internet), metadata, token, policy, owner, caps "
+        "FROM sandboxes LEFT JOIN networks USING (id) WHERE state = 'running'",
+    [GET_ENDED] =
+        "SELECT ended_ns, cause, owner, caps FROM sandboxes WHERE id = ? AND state = 'ended'",
     [PRUNE_OLD] = "DELETE FROM sandboxes WHERE state = 'ended' AND ended_ns < ?",
     [PRUNE_MANY] =
         "DELETE FROM sandboxes WHERE state = 'ended' AND id IN (SELECT id FROM sandboxes "
         "WHERE state = 'ended' ORDER BY ended_ns DESC LIMIT -1 OFFSET ?)",
     [COUNT_USE] =
-        "INSERT INTO template_use (template, count, last_ns) VALUES (?, 1, ?) "
-        "ON CONFLICT (template) DO UPDATE SET count = count + 1, last_ns = excluded.last_ns",
-    [GET_USE] = "SELECT count, last_ns FROM template_use WHERE template = ?",
-    [FORGET_BOOTSTRAP] = "DELETE FROM api_keys WHERE name = 'bootstrap' AND digest <> ?",
-    [ADD_KEY] = "INSERT INTO api_keys (digest, name, created_ns) VALUES (?, 'bootstrap', ?) ON "
-                "CONFLICT DO NOTHING",
-    [EACH_KEY] = "SELECT digest FROM api_keys ORDER BY created_ns",
+        "INSERT INTO template_uses (owner, template, count, last_ns) VALUES (?, ?, 1, ?) "
+        "ON CONFLICT (owner, template) DO UPDATE SET count = count + 1, last_ns = "
+        "excluded.last_ns",
+    [GET_USE] = "SELECT count, last_ns FROM template_uses WHERE owner = ? AND template = ?",
+    [FORGET_BOOTSTRAP] = "DELETE FROM keys WHERE name = 'bootstrap' AND digest <> ?",
+    [ADD_KEY] = "INSERT INTO keys (digest, name, owner, caps, created_ns, expires_ns, "
+                "revoked_ns) VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+    [COUNT_KEYS] = "SELECT count(*) FROM keys",
+    [FORGET_KEYS] = "DELETE FROM keys WHERE digest IN (SELECT digest FROM keys WHERE "
+                    "revoked_ns > 0 OR (expires_ns > 0 AND expires_ns < ?) "
+                    "ORDER BY created_ns LIMIT 1)",
+    [REVOKE_KEY] = "UPDATE keys SET revoked_ns = ? WHERE digest = ?",
+    [EACH_KEY] = "SELECT digest, name, owner, caps, created_ns, expires_ns, revoked_ns "
+                 "FROM keys ORDER BY created_ns, digest",
+    [PUT_TOKEN_KEY] = "INSERT INTO token_keys (kid, jwk, created_ns) VALUES (?, ?, ?)",
+    [DROP_TOKEN_KEY] = "DELETE FROM token_keys WHERE kid = ?",
+    [EACH_TOKEN_KEY] = "SELECT jwk, created_ns FROM token_keys ORDER BY created_ns, kid",
+    [ADD_TOKEN] = "INSERT INTO tokens (id, jti, kid, owner, caps, iat_s, exp_s) VALUES "
+                  "(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    [EACH_TOKEN] = "SELECT id, jti, kid, owner, caps, iat_s, exp_s FROM tokens "
+                   "ORDER BY iat_s, id",
+    [FORGET_TOKENS] = "DELETE FROM tokens WHERE exp_s < ? OR id IN (SELECT id FROM tokens "
+                      "ORDER BY iat_s DESC LIMIT -1 OFFSET ?)",
+    [DENY] = "INSERT INTO denied (what, cutoff_s, until_s) VALUES (?, ?, ?) ON CONFLICT (what) "
+             "DO UPDATE SET cutoff_s = max(cutoff_s, excluded.cutoff_s), "
+             "until_s = max(until_s, excluded.until_s)",
+    [EACH_DENIED] = "SELECT what, cutoff_s, until_s FROM denied WHERE until_s >= ?",
+    [FORGET_DENIED] = "DELETE FROM denied WHERE until_s < ?",
 };
 
 static const char schema[] =
@@ -77,6 +101,52 @@ static const char schema[] =
     " last_ns INTEGER NOT NULL"
     ") STRICT, WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
+
+/* From 1 to 2: every row has an owner, and there is more than one kind of credential. What was there is the operator's. */
+static const char owners[] =
+    "ALTER TABLE sandboxes ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
+    "ALTER TABLE sandboxes ADD COLUMN caps TEXT NOT NULL DEFAULT '*';"
+    "CREATE TABLE keys ("
+    " digest BLOB PRIMARY KEY CHECK (length(digest) = 32),"
+    " name TEXT NOT NULL,"
+    " owner TEXT NOT NULL,"
+    " caps TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " expires_ns INTEGER NOT NULL," /* 0: never */
+    " revoked_ns INTEGER NOT NULL"  /* 0: it was not */
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO keys SELECT digest, name, 'default', '* admin', created_ns, 0, 0 FROM "
+    "api_keys;"
+    "DROP TABLE api_keys;"
+    "CREATE TABLE template_uses ("
+    " owner TEXT NOT NULL,"
+    " template TEXT NOT NULL,"
+    " count INTEGER NOT NULL,"
+    " last_ns INTEGER NOT NULL,"
+    " PRIMARY KEY (owner, template)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO template_uses SELECT 'default', template, count, last_ns FROM template_use;"
+    "DROP TABLE template_use;"
+    "CREATE TABLE token_keys ("
+    " kid TEXT PRIMARY KEY,"
+    " jwk TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tokens ("
+    " id BLOB PRIMARY KEY CHECK (length(id) = 32),"
+    " jti TEXT NOT NULL,"
+    " kid TEXT NOT NULL,"
+    " owner TEXT NOT NULL,"
+    " caps TEXT NOT NULL,"
+    " iat_s INTEGER NOT NULL,"
+    " exp_s INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE denied ("
+    " what BLOB PRIMARY KEY CHECK (length(what) = 32),"
+    " cutoff_s INTEGER NOT NULL,"
+    " until_s INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "PRAGMA user_version = 2;";
 
 /* Beside the tables above, so that a database of before has it, too. */
 static const char networks[] = "CREATE TABLE IF NOT EXISTS networks ("
@@ -124,6 +194,18 @@ int sql_finish(struct registry *r, sqlite3_stmt *st, const char *what, struct er
     return result;
 }
 
+int sql_finish_durably(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e)
+{
+    int rc = sql_run(r, st, what, e);
+
+    /* A checkpoint syncs the log before it writes anything. */
+    if (rc == 0 && sqlite3_wal_checkpoint_v2(r->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                             NULL) != SQLITE_OK)
+        rc = sql_fail(r, what, e);
+    (void)pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
 int sql_begin_all(struct registry *r, const char *what, struct err *e)
 {
     return sql_run(r, sql_begin(r, BEGIN), what, e);
@@ -168,6 +250,19 @@ const char *sql_column_text(sqlite3_stmt *st, int at)
 {
     const unsigned char *s = sqlite3_column_text(st, at);
     return s ? (const char *)s : "";
+}
+
+bool sql_column_digest(sqlite3_stmt *st, int at, struct digest *out)
+{
+    if (sqlite3_column_bytes(st, at) != (int)sizeof out->byte)
+        return false;
+    memcpy(out->byte, sqlite3_column_blob(st, at), sizeof out->byte);
+    return true;
+}
+
+bool sql_column_caps(sqlite3_stmt *st, int at, struct caps *out)
+{
+    return caps_read_text(str_from(sql_column_text(st, at)), out) == 0;
 }
 
 /* --- opening --- */
@@ -225,7 +320,8 @@ static int migrate(struct registry *r, struct err *e)
     if (version == SCHEMA_VERSION)
         return 0;
     if (sqlite3_exec(r->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_exec(r->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
+        (version == 0 && sqlite3_exec(r->db, schema, NULL, NULL, NULL) != SQLITE_OK) ||
+        sqlite3_exec(r->db, owners, NULL, NULL, NULL) != SQLITE_OK ||
         sqlite3_exec(r->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         return sql_fail(r, "make the tables", e);
     return 0;
@@ -288,6 +384,9 @@ void registry_close(struct registry *r)
 static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const char *metadata,
                        uint64_t started_ns, uint64_t end_ns, const char *state)
 {
+    AUTO_BUF struct buf caps = BUF_INIT(CAPS_TEXT_MAX);
+
+    caps_write_text(&f->caps, &caps);
     sql_bind_text(st, 1, f->id.text);
     sql_bind_text(st, 2, f->template);
     sql_bind_u64(st, 3, started_ns);
@@ -300,6 +399,9 @@ static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const ch
     if (f->token[0])
         sql_bind_text(st, 10, f->token);
     sql_bind_text(st, 11, state);
+    sql_bind_text(st, 12, f->owner);
+    if (buf_ok(&caps))
+        (void)sqlite3_bind_text(st, 13, buf_cstr(&caps), -1, SQLITE_TRANSIENT);
 }
 
 int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
@@ -311,10 +413,12 @@ int registry_insert(struct registry *r, const struct sandbox_facts *f, const cha
     return sql_finish(r, st, "store a sandbox", e);
 }
 
-static int count_use(struct registry *r, const char *template, uint64_t now_ns, struct err *e)
+static int count_use(struct registry *r, const char *owner, const char *template,
+                     uint64_t now_ns, struct err *e)
 {
-    sql_bind_text(r->stmt[COUNT_USE], 1, template);
-    sql_bind_u64(r->stmt[COUNT_USE], 2, now_ns);
+    sql_bind_text(r->stmt[COUNT_USE], 1, owner);
+    sql_bind_text(r->stmt[COUNT_USE], 2, template);
+    sql_bind_u64(r->stmt[COUNT_USE], 3, now_ns);
     return sql_run(r, r->stmt[COUNT_USE], "count a template's use", e);
 }
 
@@ -330,7 +434,7 @@ int registry_insert_running(struct registry *r, const struct sandbox_facts *f,
         rc = sql_run(r, r->stmt[INSERT], what, e);
     }
     if (rc == 0)
-        rc = count_use(r, f->template, started_ns, e);
+        rc = count_use(r, f->owner, f->template, started_ns, e);
     return sql_end_all(r, rc, what, e);
 }
 
@@ -338,22 +442,23 @@ int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64
                          struct err *e)
 {
     static const char what[] = "store that a sandbox runs";
-    char template[TEMPLATE_NAME_MAX + 1] = "";
+    char template[TEMPLATE_NAME_MAX + 1] = "", owner[OWNER_MAX + 1] = "";
     int rc = sql_begin_all(r, what, e);
 
     if (rc == 0) {
         sqlite3_stmt *st = r->stmt[SET_RUNNING];
         sql_bind_u64(st, 1, started_ns);
         sql_bind_text(st, 2, id->text);
-        if (sqlite3_step(st) == SQLITE_ROW)
-            (void)str_copy(str_from(sql_column_text(st, 0)), template,
-                           sizeof template); /* we wrote it: it fits */
+        if (sqlite3_step(st) == SQLITE_ROW) { /* we wrote them: they fit */
+            (void)str_copy(str_from(sql_column_text(st, 0)), template, sizeof template);
+            (void)str_copy(str_from(sql_column_text(st, 1)), owner, sizeof owner);
+        }
         rc = sql_run(r, st, what, e);
     }
     if (rc == 0 && !template[0])
         rc = err_say(e, ENOENT, "the sandbox ended while it was starting");
     if (rc == 0)
-        rc = count_use(r, template, started_ns, e);
+        rc = count_use(r, owner, template, started_ns, e);
     return sql_end_all(r, rc, what, e);
 }
 
@@ -420,7 +525,9 @@ static bool read_row(sqlite3_stmt *st, struct registry_row *row)
     return str_copy(str_from(sql_column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
            sandbox_id_ok(&f->id) &&
            str_copy(str_from(sql_column_text(st, 1)), f->template, sizeof f->template) == 0 &&
-           str_copy(str_from(sql_column_text(st, 9)), f->token, sizeof f->token) == 0;
+           str_copy(str_from(sql_column_text(st, 9)), f->token, sizeof f->token) == 0 &&
+           str_copy(str_from(sql_column_text(st, 11)), f->owner, sizeof f->owner) == 0 &&
+           sql_column_caps(st, 12, &f->caps);
 }
 
 int registry_each_running(struct registry *r,
@@ -448,8 +555,11 @@ int registry_ended(struct registry *r, struct str id, struct registry_end *out, 
     (void)sqlite3_bind_text(st, 1, id.p, (int)id.n, SQLITE_STATIC);
     if (sqlite3_step(st) == SQLITE_ROW) {
         end.at_ns = sql_column_u64(st, 0);
-        (void)str_copy(str_from(sql_column_text(st, 1)), end.cause,
-                       sizeof end.cause); /* a longer one is not ours */
+        /* A longer one is not ours. */
+        (void)str_copy(str_from(sql_column_text(st, 1)), end.cause, sizeof end.cause);
+        (void)str_copy(str_from(sql_column_text(st, 2)), end.owner, sizeof end.owner);
+        if (!sql_column_caps(st, 3, &end.caps))
+            end.caps.all = true;
     }
     if (sql_finish(r, st, "look for an ended sandbox", e) < 0)
         return -e->code;
@@ -471,49 +581,18 @@ int registry_prune(struct registry *r, uint64_t now_ns, struct err *e)
     return sql_finish(r, st, "forget ended sandboxes", e);
 }
 
-int registry_template_use(struct registry *r, const char *template, struct template_use *out,
-                          struct err *e)
+int registry_template_use(struct registry *r, const char *owner, const char *template,
+                          struct template_use *out, struct err *e)
 {
     struct template_use use = { 0 };
     sqlite3_stmt *st = sql_begin(r, GET_USE);
 
-    sql_bind_text(st, 1, template);
+    sql_bind_text(st, 1, owner);
+    sql_bind_text(st, 2, template);
     if (sqlite3_step(st) == SQLITE_ROW)
         use = (struct template_use){ sql_column_u64(st, 0), sql_column_u64(st, 1) };
     if (sql_finish(r, st, "read a template's use", e) < 0)
         return -e->code;
     *out = use;
     return 0;
-}
-
-/* --- keys --- */
-
-int registry_set_bootstrap_key(struct registry *r, const struct digest *key, uint64_t now_ns,
-                               struct err *e)
-{
-    sqlite3_stmt *st = sql_begin(r, FORGET_BOOTSTRAP);
-
-    (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
-    if (sql_finish(r, st, "forget the old API key", e) < 0)
-        return -e->code;
-    st = sql_begin(r, ADD_KEY);
-    (void)sqlite3_bind_blob(st, 1, key->byte, sizeof key->byte, SQLITE_STATIC);
-    sql_bind_u64(st, 2, now_ns);
-    return sql_finish(r, st, "store the API key", e);
-}
-
-int registry_load_keys(struct registry *r, struct digest *out, size_t *n, struct err *e)
-{
-    sqlite3_stmt *st = sql_begin(r, EACH_KEY);
-    int rc;
-
-    *n = 0;
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW && *n < REGISTRY_KEYS_MAX)
-        if (sqlite3_column_bytes(st, 0) == (int)sizeof out->byte)
-            memcpy(out[(*n)++].byte, sqlite3_column_blob(st, 0), sizeof out->byte);
-    int result =
-        rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sql_fail(r, "read the API keys", e);
-    (void)sqlite3_reset(st); /* repeats the error of step */
-    (void)pthread_mutex_unlock(&r->lock);
-    return result;
 }

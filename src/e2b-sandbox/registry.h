@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* e2b-sandbox/registry: what must survive a restart of this program, in SQLite: sandboxes and digests of API keys.
+/* e2b-sandbox/registry: what must survive a restart of this program, in SQLite: sandboxes, and what
+ * identifies their owners: digests of API keys, keys of tokens, what was revoked.
  *
  * WAL with synchronous=NORMAL: a committed row survives the death of this process by any signal. It may be lost with the
  * machine's power, but then no sandbox it could name has survived either.
@@ -8,7 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auth/caps.h"
+#include "auth/denylist.h"
 #include "auth/digest.h"
+#include "auth/jwt.h"
+#include "auth/name.h"
 #include "base/err.h"
 #include "e2b-sandbox/create_request.h"
 #include "ipc/ids.h"
@@ -25,6 +30,8 @@ struct sandbox_facts {
     struct sandbox_id id;
     char template[TEMPLATE_NAME_MAX + 1];
     char token[SANDBOX_TOKEN_MAX + 1]; /* envd's access token; "" if the sandbox has none */
+    char owner[OWNER_MAX + 1];
+    struct caps caps; /* of the credential that made it: nothing else may be done with it */
     uint32_t cpu_count, memory_mb, disk_mb;
 };
 
@@ -67,20 +74,61 @@ int registry_each_running(struct registry *r,
 struct registry_end {
     uint64_t at_ns; /* since 1970 */
     char cause[32]; /* a word of enum sandbox_cause */
+    char owner[OWNER_MAX + 1];
+    struct caps caps;
 };
 int registry_ended(struct registry *r, struct str id, struct registry_end *out, struct err *e);
 /* Forgets ended rows beyond the limits above. */
 int registry_prune(struct registry *r, uint64_t now_ns, struct err *e);
 
-/* How often, and when last, a template was started. Zeros if never. */
+/* How often, and when last, an owner started a template. Zeros if never. */
 struct template_use {
     uint64_t count, last_ns;
 };
-int registry_template_use(struct registry *r, const char *template, struct template_use *out,
-                          struct err *e);
+int registry_template_use(struct registry *r, const char *owner, const char *template,
+                          struct template_use *out, struct err *e);
 
-/* Stores the key that the operator's `up` hands over and forgets the one before it. */
+/* --- who may ask (registry_identity.c). What is stored or revoked here is on the disk, power or not, when a call returns 0. --- */
+
+#define KEY_NAME_MAX   64u
+#define KEY_BOOTSTRAP  "bootstrap" /* the name of the key that `up` hands over */
+#define TOKENS_MAX     10000       /* issued ones that are remembered */
+#define TOKEN_KEYS_MAX 16u
+
+struct key_row {
+    struct digest digest; /* SHA-256 of the key's text */
+    char name[KEY_NAME_MAX + 1];
+    char owner[OWNER_MAX + 1];
+    struct caps caps;
+    uint64_t created_ns, expires_ns /* 0: never */, revoked_ns /* 0: it was not */;
+};
+/* Stores the key that the operator's `up` hands over, owned by OWNER_DEFAULT with all capabilities, and forgets the one before it. */
 int registry_set_bootstrap_key(struct registry *r, const struct digest *key, uint64_t now_ns,
                                struct err *e);
-/* Up to REGISTRY_KEYS_MAX digests of valid keys. */
-int registry_load_keys(struct registry *r, struct digest *out, size_t *n, struct err *e);
+/* -ENOSPC if there are REGISTRY_KEYS_MAX that are neither revoked nor expired; of the others the oldest makes room. */
+int registry_add_key(struct registry *r, const struct key_row *k, uint64_t now_ns,
+                     struct err *e);
+int registry_revoke_key(struct registry *r, const struct digest *key, uint64_t now_ns,
+                        struct err *e);
+/* The oldest first. These call fn under the lock: it must not call the registry. A row that this program did not write is skipped. */
+int registry_each_key(struct registry *r, void (*fn)(const struct key_row *k, void *arg),
+                      void *arg, struct err *e);
+
+int registry_put_token_key(struct registry *r, const struct jwt_key *k, uint64_t now_ns,
+                           struct err *e);
+int registry_drop_token_key(struct registry *r, const char *kid, struct err *e);
+int registry_each_token_key(struct registry *r,
+                            void (*fn)(const struct jwt_key *k, uint64_t created_ns, void *arg),
+                            void *arg, struct err *e);
+
+/* A token that was issued and shown to us. Those that have expired, and the oldest above TOKENS_MAX, are forgotten. */
+int registry_add_token(struct registry *r, const struct jwt *t, const char *kid, int64_t now_s,
+                       struct err *e);
+int registry_each_token(struct registry *r,
+                        void (*fn)(const struct jwt *t, const char *kid, void *arg), void *arg,
+                        struct err *e);
+
+int registry_deny(struct registry *r, const struct denied *d, int64_t now_s, struct err *e);
+int registry_each_denied(struct registry *r, int64_t now_s,
+                         void (*fn)(const struct denied *d, void *arg), void *arg,
+                         struct err *e);

@@ -25,7 +25,19 @@ enum statement {
     GET_USE,
     FORGET_BOOTSTRAP,
     ADD_KEY,
+    COUNT_KEYS,
+    FORGET_KEYS,
+    REVOKE_KEY,
     EACH_KEY,
+    PUT_TOKEN_KEY,
+    DROP_TOKEN_KEY,
+    EACH_TOKEN_KEY,
+    ADD_TOKEN,
+    EACH_TOKEN,
+    FORGET_TOKENS,
+    DENY,
+    EACH_DENIED,
+    FORGET_DENIED,
     STATEMENTS
 };
 
@@ -43,6 +55,8 @@ sqlite3_stmt *sql_begin(struct registry *r, enum statement s);
 int sql_run(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e);
 /* The same, and lets go of the lock. */
 int sql_finish(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e);
+/* The same for what must not come back with the power either: it is on the disk when this returns 0. */
+int sql_finish_durably(struct registry *r, sqlite3_stmt *st, const char *what, struct err *e);
 /* Several statements that hold together or not at all: sql_begin_all, sql_run each, sql_end_all with what they returned. */
 int sql_begin_all(struct registry *r, const char *what, struct err *e);
 int sql_end_all(struct registry *r, int rc, const char *what, struct err *e);
@@ -52,3 +66,5 @@ void sql_bind_text(sqlite3_stmt *st, int at, const char *s);
 void sql_bind_u64(sqlite3_stmt *st, int at, uint64_t v);
 uint64_t sql_column_u64(sqlite3_stmt *st, int at);
 const char *sql_column_text(sqlite3_stmt *st, int at); /* "" for NULL */
+bool sql_column_digest(sqlite3_stmt *st, int at, struct digest *out);
+bool sql_column_caps(sqlite3_stmt *st, int at, struct caps *out);

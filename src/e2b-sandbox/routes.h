@@ -9,6 +9,7 @@
 struct request {
     struct http_conn *c;
     struct app *a;
+    struct principal who;                          /* zeros where no credential is needed */
     char param[ROUTE_PARAMS][ROUTE_PARAM_MAX + 1]; /* the segments that stand for {} */
 };
 
@@ -18,6 +19,13 @@ void routes_handle(struct http_conn *c, struct app *a);
 enum route_class routes_class(const struct http1_head *head);
 /* Is it one of those that must get through when all threads are busy? */
 bool routes_is_urgent(const struct http1_head *head);
+
+/* Has `owners=all` been asked for, by somebody who may? 1, 0 (only the asker's own), or -1 after an answer. */
+int routes_all_owners(struct request *r);
+/* Reads the whole body into `out`, which has its own limit. False after an answer. */
+bool routes_read_body(struct request *r, struct buf *out);
+/* Is the capability lacking? Then true after a 403. */
+bool routes_lacks(struct request *r, enum cap one);
 
 /* --- the handlers, by file --- */
 
@@ -37,6 +45,17 @@ void route_list_v1(struct request *r);
 void route_list_v2(struct request *r);
 void route_templates(struct request *r);
 void route_template_alias(struct request *r);
+/* routes_admin.c */
+void route_admin_keys(struct request *r);
+void route_admin_issue_key(struct request *r);
+void route_admin_revoke_key(struct request *r);
+void route_admin_token_keys(struct request *r);
+void route_admin_add_token_key(struct request *r);
+void route_admin_remove_token_key(struct request *r);
+void route_admin_tokens(struct request *r);
+void route_admin_register_token(struct request *r);
+void route_admin_verify_token(struct request *r);
+void route_admin_revoke_token(struct request *r);
 /* routes_service.c */
 void route_health(struct request *r);
 void route_healthz(struct request *r);

@@ -22,7 +22,7 @@ struct rows {
     struct row row[WARDEN_MAX_SANDBOXES];
     struct sandbox *all[WARDEN_MAX_SANDBOXES];
     size_t n;
-    unsigned n_running; /* before filters */
+    unsigned n_running; /* that the asker may see, before filters */
 };
 
 static void rows_free(struct rows **rows)
@@ -55,17 +55,18 @@ static bool is_wanted(const struct list_query *q, const struct sandbox *s,
     return list_metadata_matches(q->metadata, s->metadata) && list_place_follows(q, place);
 }
 
-/* The running sandboxes that the query asks for, sorted. NULL if out of memory. */
-static struct rows *collect(struct app *a, const struct list_query *q)
+/* The running sandboxes that the query asks for and the asker may see, sorted. NULL if out of memory. */
+static struct rows *collect(struct request *r, const struct list_query *q, bool all_owners)
 {
     struct rows *rows = calloc(1, sizeof *rows);
-    size_t n = rows ? fleet_all(a->fleet, rows->all) : 0;
+    size_t n = rows ? fleet_all(r->a->fleet, rows->all) : 0;
 
     for (size_t i = 0; i < n; i++) {
         struct sandbox *s = rows->all[i];
         struct sandbox_now now = sandbox_look(s);
         const struct list_place place = { now.started_ns, s->facts.id };
-        bool is_running = now.state == SANDBOX_RUNNING;
+        bool is_running = now.state == SANDBOX_RUNNING &&
+                          (all_owners || auth_may_see(&r->who, s->facts.owner, &s->facts.caps));
         rows->n_running += is_running;
         if (is_running && is_wanted(q, s, &place))
             rows->row[rows->n++] = (struct row){ s, place };
@@ -79,7 +80,10 @@ static struct rows *collect(struct app *a, const struct list_query *q)
 
 static void list(struct request *r, const struct list_query *q, size_t limit, bool has_pages)
 {
-    AUTO_ROWS struct rows *rows = collect(r->a, q);
+    int all_owners = routes_all_owners(r);
+    if (all_owners < 0)
+        return;
+    AUTO_ROWS struct rows *rows = collect(r, q, all_owners);
     AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
     char headers[160], cursor[LIST_CURSOR_MAX];
 
@@ -138,7 +142,7 @@ void route_list_v1(struct request *r)
 /* --- templates --- */
 
 struct template_list {
-    struct app *a;
+    struct request *r;
     struct buf b;
     bool is_first;
 };
@@ -149,7 +153,7 @@ static int add_template(const struct template *t, void *arg)
     struct template_use use = { 0 };
     struct err e;
 
-    if (registry_template_use(l->a->registry, t->name, &use, &e) < 0)
+    if (registry_template_use(l->r->a->registry, l->r->who.owner, t->name, &use, &e) < 0)
         log_error("registry_failed", "template=%s err=\"%s\"", t->name, e.text);
     if (!l->is_first)
         buf_add_char(&l->b, ',');
@@ -166,7 +170,7 @@ static void note_broken(const char *file, const struct err *why, void *arg)
 
 void route_templates(struct request *r)
 {
-    struct template_list l = { .a = r->a, .b = BUF_INIT(4u << 20), .is_first = true };
+    struct template_list l = { .r = r, .b = BUF_INIT(4u << 20), .is_first = true };
     struct err e = { 0 };
 
     buf_add_char(&l.b, '[');

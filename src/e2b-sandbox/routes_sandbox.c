@@ -29,53 +29,41 @@ static void answer_failure(struct request *r, const struct failure *f)
     answer_error(r->c, f->status, f->error_code, f->headers, "%s", f->message);
 }
 
-/* The body, or NULL after an answer has been given. */
-static bool read_body(struct request *r, struct buf *body)
-{
-    int rc = http_body_all(r->c, body);
-
-    if (rc == 0)
-        return true;
-    if (rc == -EMSGSIZE)
-        answer_error(r->c, 413, NULL, NULL, "the body is larger than %u bytes", BODY_MAX);
-    else if (rc == -EPROTO)
-        answer_error(r->c, 400, NULL, NULL, "the body's chunks are broken");
-    else if (rc == -ETIMEDOUT)
-        answer_error(r->c, 408, NULL, NULL, "the body did not arrive in time");
-    else
-        answer_error(r->c, 500, "internal_server_error", NULL, "the body could not be read");
-    return false;
-}
-
-/* Whoever holds a key may know how one ended that he asks for. */
-static void add_end(struct app *a, struct str id, struct failure *f)
+/* Whoever might have seen one may know how it ended. */
+static void add_end(struct request *r, bool all_owners, struct str id, struct failure *f)
 {
     char when[CLOCK_TEXT_MAX];
     struct registry_end end;
     size_t n = strlen(f->message);
     struct err ignored;
 
-    if (id.n > SANDBOX_ID_LEN || registry_ended(a->registry, id, &end, &ignored) < 0)
+    if (id.n > SANDBOX_ID_LEN || registry_ended(r->a->registry, id, &end, &ignored) < 0 ||
+        !(all_owners || auth_may_see(&r->who, end.owner, &end.caps)))
         return;
     clock_format_rfc3339(end.at_ns, 0, when);
     (void)snprintf(f->message + n, sizeof f->message - n, ": it ended at %s (%s)", when,
                    end.cause);
 }
 
-/* The running sandbox that the path names, {id} or {id}-{clientID}; or NULL after an answer. Returns a reference. */
+/* The running sandbox that the path names, {id} or {id}-{clientID}; or NULL after an answer. Returns a reference. One that the asker
+ * may not see is looked up and refused just as one that does not exist. */
 static struct sandbox *find_sandbox(struct request *r)
 {
     struct str id, client;
     struct failure f;
 
+    int all_owners = routes_all_owners(r);
+    if (all_owners < 0)
+        return NULL;
     (void)str_cut(str_from(r->param[0]), '-', &id, &client);
     struct sandbox *s = fleet_find(r->a->fleet, id);
-    if (!s) {
-        failure_not_found(&f, r->param[0]);
-        add_end(r->a, id, &f);
-        answer_failure(r, &f);
-    }
-    return s;
+    if (s && (all_owners || auth_may_see(&r->who, s->facts.owner, &s->facts.caps)))
+        return s;
+    sandbox_put(s);
+    failure_not_found(&f, r->param[0]);
+    add_end(r, all_owners, id, &f);
+    answer_failure(r, &f);
+    return NULL;
 }
 
 static void answer_sandbox(struct request *r, unsigned status, const struct sandbox *s)
@@ -119,7 +107,12 @@ static void create(struct request *r, enum create_version version)
     struct failure f;
     struct err e = { 0 };
 
-    if (!read_body(r, &body))
+    if (!caps_may_execute_anything(&r->who.caps)) {
+        answer_error(r->c, 403, "insufficient_capability", NULL,
+                     "a sandbox needs a credential that may execute something");
+        return;
+    }
+    if (!routes_read_body(r, &body))
         return;
     if (create_request_parse(buf_str(&body), version, r->a->config.max_timeout_s, &want, &e) <
         0) {
@@ -132,7 +125,7 @@ static void create(struct request *r, enum create_version version)
         answer_error(r->c, 400, NULL, NULL,
                      "field 'envVars': with the template's there are more than %u variables",
                      ENV_PAIRS_OF_ALL);
-    else if (lifecycle_create(r->a, &want, &t, &s, &f) < 0)
+    else if (lifecycle_create(r->a, &r->who, &want, &t, &s, &f) < 0)
         answer_failure(r, &f);
     else
         answer_sandbox(r, 201, s);
@@ -184,7 +177,7 @@ static bool read_seconds(struct request *r, const char *field, int64_t min, int6
     struct err e = { 0 };
     int64_t v = absent;
 
-    if (!read_body(r, &body))
+    if (!routes_read_body(r, &body))
         return false;
     AUTO_JSON json_t *j = body_parse(buf_str(&body), absent >= 0, &e);
     int rc = j ? json_get_i64(j, field, min, max, &v, &e) : -EINVAL;
@@ -252,11 +245,13 @@ void route_network(struct request *r)
     struct failure f;
     struct err e = { 0 };
 
-    if (!s || !read_body(r, &body))
+    if (!s || !routes_read_body(r, &body))
         return;
     if (parse_network(buf_str(&body), &w, &e) < 0)
         answer_error(r->c, 400, NULL, NULL, "%s", e.text);
-    else if (network_admit_change(r->a, &w, &f) < 0 || network_change(r->a, s, &w, &f) < 0)
+    /* Who sees a sandbox has all that it has. */
+    else if (network_admit_change(r->a, &s->facts.caps, &w, &f) < 0 ||
+             network_change(r->a, s, &w, &f) < 0)
         answer_failure(r, &f);
     else
         answer_empty(r->c, 204);

@@ -208,13 +208,11 @@ static struct str first_segment(struct str path)
     return depth > 0 ? first : (struct str){ 0 };
 }
 
-static bool is_internal_name(struct str s)
+/* Is it the name, or the name and what some parsers cut off? */
+static bool is_name(struct str s, const char *name)
 {
-    static const char *const name[] = { "init",     "freeze", "unfreeze", "collapse",
-                                        "fsfreeze", "fsthaw", "upgrade",  "warm" };
     struct str word = s;
 
-    /* What follows one of these is cut off by some parsers. */
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c <= ' ' || c == ';' || c == '?' || c == '#') {
@@ -222,13 +220,27 @@ static bool is_internal_name(struct str s)
             break;
         }
     }
+    return str_eq(word, str_from(name));
+}
+
+static bool is_internal_name(struct str s)
+{
+    static const char *const name[] = { "init",     "freeze", "unfreeze", "collapse",
+                                        "fsfreeze", "fsthaw", "upgrade",  "warm" };
+
     for (size_t i = 0; i < ARRAY_LEN(name); i++)
-        if (str_eq(word, str_from(name[i])))
+        if (is_name(s, name[i]))
             return true;
     return false;
 }
 
-int routing_is_internal_path(struct str path)
+static bool is_process_service(struct str s)
+{
+    return is_name(s, "process.process"); /* decode_once has made it lower case */
+}
+
+/* Does the path's first segment, however it is spelled, satisfy `is`? */
+static int first_segment_is(struct str path, bool (*is)(struct str s))
 {
     AUTO_BUF struct buf a = BUF_INIT(HTTP1_TARGET_MAX);
     AUTO_BUF struct buf b = BUF_INIT(HTTP1_TARGET_MAX);
@@ -245,5 +257,15 @@ int routing_is_internal_path(struct str path)
         from = to;
         to = t;
     }
-    return is_internal_name(first_segment(buf_str(from)));
+    return is(first_segment(buf_str(from)));
+}
+
+int routing_is_internal_path(struct str path)
+{
+    return first_segment_is(path, is_internal_name);
+}
+
+int routing_is_process_path(struct str path)
+{
+    return first_segment_is(path, is_process_service);
 }

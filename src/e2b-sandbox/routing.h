@@ -35,3 +35,5 @@ void routing_decide(const struct http1_head *head, const struct routing_hosts *o
 /* Does this path, however it is spelled (percent-encoded once or more, doubled slashes, dot segments, other case), lead to
  * what only the service itself may ask of envd? 1 yes, 0 no, -EINVAL if it cannot be decoded. */
 int routing_is_internal_path(struct str path);
+/* The same for envd's process service, which runs any program. */
+int routing_is_process_path(struct str path);

@@ -16,7 +16,7 @@ export const apiKey = process.env.E2B_API_KEY
 export const claim = (name, ...rest) => test(name, { timeout: 60000, ...(rest.length > 1 ? rest[0] : {}) }, rest.at(-1))
 
 // {status, headers, text, json}. Headers are sent as given; `body` may be a string, a Buffer or an object (sent as JSON).
-export function http(method, path, { headers = {}, body, url = base, timeout = 20000 } = {}) {
+export function http(method, path, { headers = {}, body, url = base, timeout = 20000, localAddress } = {}) {
   const { hostname, port } = new URL(url)
   const sent = { ...headers }
   let bytes = body
@@ -26,7 +26,7 @@ export function http(method, path, { headers = {}, body, url = base, timeout = 2
   }
   if (bytes !== undefined) sent['Content-Length'] ??= Buffer.byteLength(bytes)
   return new Promise((done, failed) => {
-    const r = request({ hostname, port, method, path, headers: sent, timeout, agent: false }, (answer) => {
+    const r = request({ hostname, port, method, path, headers: sent, timeout, agent: false, localAddress }, (answer) => {
       const chunks = []
       answer.on('data', (c) => chunks.push(c))
       answer.on('error', failed)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "base/auto.h"
 #include "base/clock.h"
@@ -130,14 +131,19 @@ static void a_process_outside_of_the_sandbox_s_uids_is_not_taken_for_it(void **s
 
 /* --- keys --- */
 
+#define REAL (UINT64_C(1767009600) * NS_PER_S) /* the time of day in these tests */
+
 static enum auth_verdict check(struct auth *a, const char *name, const char *key,
                                const char *peer, uint64_t now_ns)
 {
     struct http1_head head = { 0 };
 
+    struct principal who;
+    const char *why;
+
     if (name)
         head.header[head.n_headers++] = (struct http1_header){ str_from(name), str_from(key) };
-    return auth_check(a, &head, peer, now_ns);
+    return auth_check(a, &head, peer, (struct auth_time){ now_ns, REAL }, &who, &why);
 }
 
 static struct auth *auth_with(const char *key)
@@ -147,7 +153,7 @@ static struct auth *auth_with(const char *key)
     struct err e;
 
     assert_int_equal(registry_set_bootstrap_key(registry, &d, 1, &e), 0);
-    assert_int_equal(auth_new(&a, registry, &e), 0);
+    assert_int_equal(auth_new(&a, registry, REAL, &e), 0);
     return a;
 }
 
@@ -171,13 +177,13 @@ static void without_any_key_nothing_opens(void **state)
     struct err e;
 
     (void)state;
-    assert_int_equal(auth_new(&a, registry, &e), 0);
+    assert_int_equal(auth_new(&a, registry, REAL, &e), 0);
     assert_int_equal(check(a, "X-API-Key", "x", "127.0.0.1", 1), AUTH_WRONG);
     assert_int_equal(check(a, "X-API-Key", "", "127.0.0.1", 1), AUTH_MISSING);
     auth_free(a);
 }
 
-static void failures_are_limited_per_address_and_come_back_with_time(void **state)
+static void a_right_key_is_never_refused_for_its_neighbours(void **state)
 {
     struct auth *a = auth_with("e2b_secret");
     uint64_t now = NS_PER_S;
@@ -188,34 +194,270 @@ static void failures_are_limited_per_address_and_come_back_with_time(void **stat
         n++;
     assert_int_equal(n, 128);
     assert_int_equal(check(a, "X-API-Key", "wrong", "10.0.0.1", now), AUTH_THROTTLED);
+    assert_int_equal(check(a, NULL, NULL, "10.0.0.1", now), AUTH_THROTTLED);
     assert_int_equal(check(a, "X-API-Key", "wrong", "10.0.0.2", now), AUTH_WRONG);
     assert_int_equal(check(a, "X-API-Key", "e2b_secret", "10.0.0.1", now), AUTH_OK);
     assert_int_equal(check(a, "X-API-Key", "wrong", "10.0.0.1", now + NS_PER_S), AUTH_WRONG);
     auth_free(a);
 }
 
-static void addresses_of_one_v6_network_share_their_failures(void **state)
+/* What a head with these headers is judged as. */
+struct judged {
+    enum auth_verdict verdict;
+    struct principal who;
+    const char *why;
+};
+
+static struct judged judge_at(struct auth *a, uint64_t real_ns, const char *const header[][2],
+                              size_t n)
+{
+    struct http1_head head = { 0 };
+    struct judged j = { 0 };
+
+    for (size_t i = 0; i < n; i++)
+        head.header[head.n_headers++] =
+            (struct http1_header){ str_from(header[i][0]), str_from(header[i][1]) };
+    j.verdict =
+        auth_check(a, &head, "10.0.0.1", (struct auth_time){ 1, real_ns }, &j.who, &j.why);
+    return j;
+}
+#define JUDGE_AT(a, real_ns, ...)                                                              \
+    judge_at(a, real_ns, (const char *const[][2])__VA_ARGS__,                                  \
+             sizeof((const char *const[][2])__VA_ARGS__) / sizeof(char *[2]))
+#define JUDGE(a, ...) JUDGE_AT(a, REAL, __VA_ARGS__)
+
+static void the_operator_s_key_is_the_default_owner_s_and_admin(void **state)
 {
     struct auth *a = auth_with("e2b_secret");
-    char peer[64];
+    struct judged j = JUDGE(a, { { "X-API-Key", "e2b_secret" } });
 
     (void)state;
-    for (unsigned i = 0; i < 128; i++) {
-        (void)snprintf(peer, sizeof peer, "2001:db8:0:1::%x", i);
-        assert_int_equal(check(a, NULL, NULL, peer, NS_PER_S), AUTH_MISSING);
-    }
-    assert_int_equal(check(a, NULL, NULL, "2001:db8:0:1:ffff::1", NS_PER_S), AUTH_THROTTLED);
-    assert_int_equal(check(a, NULL, NULL, "2001:db8:0:2::1", NS_PER_S), AUTH_MISSING);
+    assert_int_equal(j.verdict, AUTH_OK);
+    assert_string_equal(j.who.owner, "default");
+    assert_true(caps_have(&j.who.caps, CAP_ADMIN) && j.who.caps.all);
     auth_free(a);
+}
+
+static struct key_row wish(const char *owner, const char *caps, uint64_t expires_ns)
+{
+    struct key_row k = { .name = "n", .expires_ns = expires_ns };
+
+    (void)snprintf(k.owner, sizeof k.owner, "%s", owner);
+    assert_int_equal(caps_read_text(str_from(caps), &k.caps), 0);
+    return k;
+}
+
+static struct auth *again(struct auth *a)
+{
+    struct err e;
+
+    auth_free(a);
+    registry_close(registry);
+    assert_int_equal(registry_open(&registry, db_path, &e), 0);
+    assert_int_equal(auth_new(&a, registry, REAL, &e), 0);
+    return a;
+}
+
+static void an_issued_key_opens_until_it_expires_or_is_revoked(void **state)
+{
+    struct auth *a = auth_with("e2b_secret");
+    struct key_row k = wish("user-1", "execute:python", REAL + 10), revoked;
+    char text[AUTH_KEY_TEXT + 1], id[AUTH_KEY_ID + 1];
+    struct err e = { 0 };
+
+    (void)state;
+    assert_int_equal(auth_issue_key(a, &k, REAL, text, &e), 0);
+    assert_int_equal(strlen(text), AUTH_KEY_TEXT);
+    assert_int_equal(strspn(text + 4, "0123456789abcdef"), 40);
+    for (unsigned i = 0; i < 2; i++) { /* also after a restart */
+        struct judged j = JUDGE(a, { { "X-API-Key", text } });
+        assert_int_equal(j.verdict, AUTH_OK);
+        assert_string_equal(j.who.owner, "user-1");
+        assert_true(caps_may_execute(&j.who.caps, STR("python")) && !j.who.caps.all);
+        assert_int_equal(JUDGE_AT(a, REAL + 9, { { "X-API-Key", text } }).verdict, AUTH_OK);
+        assert_int_equal(JUDGE_AT(a, REAL + 10, { { "X-API-Key", text } }).verdict, AUTH_WRONG);
+        a = again(a);
+    }
+    auth_key_id(&k.digest, id);
+    assert_int_equal(auth_revoke_key(a, str_from(id), REAL + 1, &revoked, &e), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(JUDGE(a, { { "X-API-Key", text } }).verdict, AUTH_WRONG);
+        assert_int_equal(auth_revoke_key(a, str_from(id), REAL + 1, &revoked, &e), -ENOENT);
+        a = again(a);
+    }
+    auth_free(a);
+}
+
+static void the_operator_s_key_cannot_be_revoked_over_the_api(void **state)
+{
+    struct auth *a = auth_with("e2b_secret");
+    const struct digest d = digest_of(STR("e2b_secret"));
+    char id[AUTH_KEY_ID + 1];
+    struct key_row k;
+    struct err e = { 0 };
+
+    (void)state;
+    auth_key_id(&d, id);
+    assert_int_equal(auth_revoke_key(a, str_from(id), REAL, &k, &e), -EPERM);
+    assert_int_equal(JUDGE(a, { { "X-API-Key", "e2b_secret" } }).verdict, AUTH_OK);
+    auth_free(a);
+}
+
+static struct jwt_key token_key(struct auth *a, enum jwt_alg alg)
+{
+    struct jwt_key k, half;
+    struct err e = { 0 };
+
+    jwt_key_make(alg, &k);
+    half = k;
+    assert_int_equal(auth_add_token_key(a, &half, REAL, &e), 0);
+    memcpy(k.kid, half.kid, sizeof k.kid);
+    return k;
+}
+
+static void bearer(const struct jwt_key *k, const char *user, const char *jti, char out[2048])
+{
+    AUTO_BUF struct buf b = BUF_INIT(1024);
+    struct jwt t = { .iat_s = (int64_t)(REAL / NS_PER_S),
+                     .exp_s = (int64_t)(REAL / NS_PER_S) + 600 };
+
+    (void)snprintf(t.user_id, sizeof t.user_id, "%s", user);
+    (void)snprintf(t.jti, sizeof t.jti, "%s", jti);
+    jwt_sign(k, &t, &b);
+    (void)snprintf(out, 2048, "Bearer %s", buf_cstr(&b));
+}
+
+static void a_token_opens_as_its_user_until_it_its_user_or_its_key_is_revoked(void **state)
+{
+    struct auth *a = auth_with("e2b_secret");
+    const struct jwt_key ed = token_key(a, JWT_EDDSA), hs = token_key(a, JWT_HS256);
+    char one[2048], two[2048], three[2048], nameless[2048];
+    struct err e = { 0 };
+
+    (void)state;
+    bearer(&ed, "user-1", "j1", one);
+    bearer(&ed, "user-1", "j2", two);
+    bearer(&ed, "user-2", "j3", three);
+    bearer(&hs, "user-3", "", nameless);
+    a = again(a);
+    struct judged j = JUDGE(a, { { "Authorization", one } });
+    assert_int_equal(j.verdict, AUTH_OK);
+    assert_true(j.who.is_token);
+    assert_string_equal(j.who.owner, "user-1");
+    assert_string_equal(j.who.kid, ed.kid);
+    assert_int_equal(JUDGE(a, { { "X-API-Key", one + 7 } }).verdict, AUTH_OK);
+    struct judged n = JUDGE(a, { { "Authorization", nameless } });
+    assert_int_equal(n.verdict, AUTH_OK);
+    assert_int_equal(
+        auth_deny_token(a, &j.who.credential, (int64_t)(REAL / NS_PER_S) + 600, REAL, &e), 0);
+    assert_int_equal(
+        auth_deny_token(a, &n.who.credential, (int64_t)(REAL / NS_PER_S) + 600, REAL, &e), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(JUDGE(a, { { "Authorization", one } }).verdict, AUTH_WRONG);
+        assert_int_equal(JUDGE(a, { { "Authorization", nameless } }).verdict, AUTH_WRONG);
+        assert_int_equal(JUDGE(a, { { "Authorization", two } }).verdict, AUTH_OK);
+        a = again(a);
+    }
+    assert_int_equal(auth_deny_user(a, "user-1", REAL, &e), 0);
+    assert_int_equal(JUDGE(a, { { "Authorization", two } }).verdict, AUTH_WRONG);
+    assert_int_equal(JUDGE(a, { { "Authorization", three } }).verdict, AUTH_OK);
+    assert_int_equal(auth_remove_token_key(a, ed.kid, &e), 0);
+    assert_int_equal(auth_remove_token_key(a, ed.kid, &e), -ENOENT);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(JUDGE(a, { { "Authorization", two } }).verdict, AUTH_WRONG);
+        assert_int_equal(JUDGE(a, { { "Authorization", three } }).verdict, AUTH_WRONG);
+        a = again(a);
+    }
+    auth_free(a);
+}
+
+static void a_credential_in_two_places_is_one_that_others_may_read_otherwise(void **state)
+{
+    struct auth *a = auth_with("e2b_secret");
+    char good[2048];
+
+    (void)state;
+    const struct jwt_key k = token_key(a, JWT_EDDSA);
+    bearer(&k, "user-1", "j", good);
+#define KEY2 "e2b_secret"
+    assert_int_equal(JUDGE(a, { { "X-API-Key", KEY2 }, { "x-api-key", KEY2 } }).verdict,
+                     AUTH_WRONG);
+    assert_int_equal(JUDGE(a, { { "X-API-Key", "x" }, { "X-API-Key", KEY2 } }).verdict,
+                     AUTH_WRONG);
+    assert_int_equal(JUDGE(a, { { "Authorization", good }, { "Authorization", good } }).verdict,
+                     AUTH_MISSING);
+    /* The key decides where both kinds are there, as E2B's clients send them. */
+    assert_int_equal(JUDGE(a, { { "X-API-Key", "x" }, { "Authorization", good } }).verdict,
+                     AUTH_WRONG);
+    assert_int_equal(
+        JUDGE(a, { { "X-API-Key", KEY2 }, { "Authorization", "Bearer x" } }).verdict, AUTH_OK);
+    assert_int_equal(JUDGE(a, { { "Authorization", "Bearer " KEY2 } }).verdict, AUTH_OK);
+    assert_int_equal(JUDGE(a, { { "Authorization", "bearer " KEY2 } }).verdict, AUTH_OK);
+    assert_int_equal(JUDGE(a, { { "Authorization", "Bearer  " KEY2 } }).verdict, AUTH_WRONG);
+    assert_int_equal(JUDGE(a, { { "Authorization", "Bearer\t" KEY2 } }).verdict, AUTH_MISSING);
+    assert_int_equal(JUDGE(a, { { "Authorization", "Basic " KEY2 } }).verdict, AUTH_MISSING);
+    assert_int_equal(JUDGE(a, { { "Authorization", KEY2 } }).verdict, AUTH_MISSING);
+    auth_free(a);
+}
+
+static void keys_are_bounded_and_those_that_do_not_open_make_room(void **state)
+{
+    struct auth *a = auth_with("e2b_secret");
+    char text[AUTH_KEY_TEXT + 1];
+    struct err e = { 0 };
+
+    (void)state;
+    for (unsigned i = 1; i < REGISTRY_KEYS_MAX; i++) {
+        struct key_row k = wish("u", "*", i == 1 ? REAL + 5 : 0);
+        assert_int_equal(auth_issue_key(a, &k, REAL, text, &e), 0);
+    }
+    struct key_row more = wish("u", "*", 0);
+    assert_int_equal(auth_issue_key(a, &more, REAL, text, &e), -ENOSPC);
+    assert_int_equal(auth_issue_key(a, &more, REAL + 6, text, &e), 0);
+    assert_int_equal(JUDGE(a, { { "X-API-Key", text } }).verdict, AUTH_OK);
+    assert_int_equal(auth_issue_key(a, &more, REAL + 6, text, &e), -ENOSPC);
+    assert_int_equal(auth_key_count(a), REGISTRY_KEYS_MAX);
+    auth_free(a);
+}
+
+static void who_may_see_what(void **state)
+{
+    static const struct {
+        const char *owner, *caps, *its_owner, *its_caps;
+        bool want;
+    } row[] = {
+        { "a", "*", "a", "*", true },
+        { "a", "*", "b", "*", false },
+        { "a", "* admin", "b", "*", false }, /* an operator asks for others' by name */
+        { "a", "*", "aa", "*", false },
+        { "a", "execute:python", "a", "execute:python", true },
+        { "a", "execute:python", "a", "*", false },
+        { "a", "execute:python", "a", "execute:python network:egress", false },
+        { "a", "*", "a", "execute:python", true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+        struct principal p = { 0 };
+        struct caps its;
+        (void)snprintf(p.owner, sizeof p.owner, "%s", row[i].owner);
+        assert_int_equal(caps_read_text(str_from(row[i].caps), &p.caps), 0);
+        assert_int_equal(caps_read_text(str_from(row[i].its_caps), &its), 0);
+        assert_int_equal(auth_may_see(&p, row[i].its_owner, &its), row[i].want);
+    }
 }
 
 /* --- registry --- */
 
 static struct sandbox_facts facts(char last)
 {
-    struct sandbox_facts f = {
-        .template = "base", .token = "secret", .cpu_count = 2, .memory_mb = 512, .disk_mb = 1024
-    };
+    struct sandbox_facts f = { .template = "base",
+                               .token = "secret",
+                               .cpu_count = 2,
+                               .memory_mb = 512,
+                               .disk_mb = 1024,
+                               .owner = "me",
+                               .caps = { .set = CAP_NETWORK_EGRESS } };
     (void)snprintf(f.id.text, sizeof f.id.text, "i000000000000000000%c", last);
     return f;
 }
@@ -260,14 +502,18 @@ static void a_row_survives_the_database_being_opened_again(void **state)
     assert_int_equal(s.n, 1);
     assert_memory_equal(&s.last.facts.id, &f.id, sizeof f.id);
     assert_string_equal(s.last.facts.token, "secret");
+    assert_string_equal(s.last.facts.owner, "me");
+    assert_memory_equal(&s.last.facts.caps, &f.caps, sizeof f.caps);
     assert_string_equal(s.metadata, "{\"a\":\"b\"}");
     assert_int_equal(s.last.started_ns, 7);
     assert_int_equal(s.last.end_ns, 200);
     assert_int_equal(s.last.internet, INTERNET_DENIED);
     struct template_use use;
-    assert_int_equal(registry_template_use(registry, "base", &use, &e), 0);
+    assert_int_equal(registry_template_use(registry, "me", "base", &use, &e), 0);
     assert_int_equal(use.count, 1);
     assert_int_equal(use.last_ns, 7);
+    assert_int_equal(registry_template_use(registry, "another", "base", &use, &e), 0);
+    assert_int_equal(use.count, 0);
 }
 
 static void an_unfinished_start_is_ended_and_cannot_run_any_more(void **state)
@@ -322,6 +568,53 @@ static void a_newer_database_is_refused(void **state)
     assert_int_equal(fclose(f), 0);
     assert_int_equal(registry_open(&registry, db_path, &e), -EINVAL);
     assert_non_null(strstr(e.text, "newer"));
+}
+
+/* As the version before made it. */
+static void a_database_of_version_1_is_taken_over(void **state)
+{
+    static const char old[] =
+        "CREATE TABLE sandboxes (id TEXT PRIMARY KEY, template TEXT NOT NULL,"
+        " state TEXT NOT NULL, started_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,"
+        " ended_ns INTEGER, cause TEXT, cpu_count INTEGER NOT NULL, memory_mb INTEGER NOT NULL,"
+        " disk_mb INTEGER NOT NULL, internet INTEGER NOT NULL, metadata TEXT NOT NULL,"
+        " token TEXT) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX sandboxes_by_state ON sandboxes (state, ended_ns);"
+        "CREATE TABLE api_keys (digest BLOB PRIMARY KEY, name TEXT NOT NULL,"
+        " created_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE template_use (template TEXT PRIMARY KEY, count INTEGER NOT NULL,"
+        " last_ns INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "INSERT INTO sandboxes VALUES ('i000000000000000000a', 'base', 'running', 5, 100, NULL,"
+        " NULL, 2, 512, 1024, 0, '{}', 'secret');"
+        "INSERT INTO template_use VALUES ('base', 7, 5);"
+        "PRAGMA user_version = 1;";
+    struct template_use use;
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    struct err e = { 0 };
+    const struct digest d = digest_of(STR("e2b_old"));
+
+    assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, old, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "INSERT INTO api_keys VALUES (?, 'bootstrap', 1)",
+                                        -1, &st, NULL),
+                     SQLITE_OK);
+    (void)sqlite3_bind_blob(st, 1, d.byte, sizeof d.byte, SQLITE_STATIC);
+    assert_int_equal(sqlite3_step(st), SQLITE_DONE);
+    (void)sqlite3_finalize(st);
+    (void)sqlite3_close(db);
+    assert_int_equal(registry_open(&registry, db_path, &e), 0);
+    struct seen s = running();
+    assert_int_equal(s.n, 1);
+    assert_string_equal(s.last.facts.owner, "default");
+    assert_true(s.last.facts.caps.all);
+    assert_int_equal(registry_template_use(registry, "default", "base", &use, &e), 0);
+    assert_int_equal(use.count, 7);
+    struct auth *a = NULL;
+    assert_int_equal(auth_new(&a, registry, REAL, &e), 0);
+    assert_int_equal(check(a, "X-API-Key", "e2b_old", "127.0.0.1", 1), AUTH_OK);
+    auth_free(a);
+    (void)delete_registry(state);
 }
 
 /* --- fleet --- */
@@ -466,8 +759,15 @@ int main(void)
         cmocka_unit_test(a_process_outside_of_the_sandbox_s_uids_is_not_taken_for_it),
         WITH_DB(a_stored_key_opens_under_both_header_names),
         WITH_DB(without_any_key_nothing_opens),
-        WITH_DB(failures_are_limited_per_address_and_come_back_with_time),
-        WITH_DB(addresses_of_one_v6_network_share_their_failures),
+        WITH_DB(a_right_key_is_never_refused_for_its_neighbours),
+        WITH_DB(the_operator_s_key_is_the_default_owner_s_and_admin),
+        WITH_DB(an_issued_key_opens_until_it_expires_or_is_revoked),
+        WITH_DB(the_operator_s_key_cannot_be_revoked_over_the_api),
+        WITH_DB(a_token_opens_as_its_user_until_it_its_user_or_its_key_is_revoked),
+        WITH_DB(a_credential_in_two_places_is_one_that_others_may_read_otherwise),
+        WITH_DB(keys_are_bounded_and_those_that_do_not_open_make_room),
+        cmocka_unit_test(who_may_see_what),
+        cmocka_unit_test(a_database_of_version_1_is_taken_over),
         WITH_DB(a_row_survives_the_database_being_opened_again),
         WITH_DB(an_unfinished_start_is_ended_and_cannot_run_any_more),
         WITH_DB(an_ended_row_is_ended_for_good),

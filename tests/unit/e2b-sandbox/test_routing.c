@@ -174,9 +174,33 @@ static void a_path_that_cannot_be_decoded_is_an_error(void **state)
     assert_int_equal(routing_is_internal_path(STR("/init%00")), -EINVAL);
 }
 
+static void the_process_service_is_known_however_it_is_spelled(void **state)
+{
+    static const char *const yes[] = {
+        "/process.Process/Start",     "/process.Process/Connect",    "//process.Process//Start",
+        "/process%2eProcess/Start",   "/%70rocess.Process/Start",    "/process.Process%2fStart",
+        "/process%252eProcess/Start", "/x/../process.Process/Start", "/./process.process/start",
+        "/process.Process;x/Start",   "\\process.Process\\Start",    "/process.Process",
+    };
+    static const char *const no[] = { "/",
+                                      "/files",
+                                      "/process",
+                                      "/health",
+                                      "/processes.Process/Start",
+                                      "/filesystem.Filesystem/List",
+                                      "/a/process.Process/Start" };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        assert_int_equal(routing_is_process_path(str_from(yes[i])), 1);
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        assert_int_equal(routing_is_process_path(str_from(no[i])), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_process_service_is_known_however_it_is_spelled),
         cmocka_unit_test(headers_choose_under_addresses_and_own_names),
         cmocka_unit_test(headers_do_not_choose_under_a_foreign_name),
         cmocka_unit_test(the_left_most_label_of_a_host_names_port_and_sandbox),

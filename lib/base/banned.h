@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef BANNED_KNOWS_EVP /* of the file that uses it: a parameter in it is called rand */
+#ifdef BANNED_AFTER_OPENSSL /* a library's own flag: these headers have parameters called rand */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #endif

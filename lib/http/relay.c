@@ -65,7 +65,7 @@ struct relay {
     uint64_t connect_timeout_ns;
     unsigned fail_status;
     struct buf fail_body;
-    void (*on_end)(void *arg, uint64_t bytes_up, uint64_t bytes_down);
+    void (*on_end)(void *arg, unsigned status, uint64_t bytes_up, uint64_t bytes_down);
     void *on_end_arg;
 };
 
@@ -432,7 +432,7 @@ static void finish(struct http_conn *c, unsigned status)
         (void)pthread_cond_broadcast(&s->quiet);
     (void)pthread_mutex_unlock(&s->lock);
     if (r->on_end)
-        r->on_end(r->on_end_arg, r->up.bytes, r->down.bytes);
+        r->on_end(r->on_end_arg, status, r->up.bytes, r->down.bytes);
     relay_free(r);
 }
 

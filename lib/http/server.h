@@ -136,9 +136,8 @@ struct http_relay {
      * through: status and JSON body. */
     unsigned fail_status;
     struct str fail_body; /* copied */
-    void (*on_end)(
-        void *arg, uint64_t bytes_up,
-        uint64_t bytes_down); /* when the exchange is over; on the reactor; may be NULL */
+    /* When the exchange is over; on the reactor; may be NULL. `status` as for on_done. */
+    void (*on_end)(void *arg, unsigned status, uint64_t bytes_up, uint64_t bytes_down);
     void *on_end_arg;
 };
 /* Hands the request, of whose body nothing may have been read, to the reactor, which forwards

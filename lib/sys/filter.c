@@ -97,6 +97,11 @@ static const int api_calls[] = {
 #include "sys/syscalls_api.h"
 #undef X
 };
+static const int recorder_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_recorder.h"
+#undef X
+};
 static const int netd_calls[] = {
 #define X(name) SYS_##name,
 #include "sys/syscalls_netd.h"
@@ -423,6 +428,10 @@ static void emit_specials(struct filter *f, enum filter_profile profile, unsigne
         block_prctl_get_seccomp(f);
         return;
     }
+    if (profile == FILTER_RECORDER) {
+        block_prctl_get_seccomp(f);
+        return;
+    }
     if (profile == FILTER_API) {
         block_thread(f);
         block_unix_socket(f);
@@ -476,6 +485,10 @@ static void choose_calls(struct call_set *s, enum filter_profile profile, unsign
     }
     if (profile == FILTER_NETD) {
         set_calls(s, netd_calls, ARRAY_LEN(netd_calls), true);
+        return;
+    }
+    if (profile == FILTER_RECORDER) {
+        set_calls(s, recorder_calls, ARRAY_LEN(recorder_calls), true);
         return;
     }
     set_calls(s, workload_calls, ARRAY_LEN(workload_calls), true);

@@ -12,6 +12,7 @@
 struct pool;
 struct netd_client;
 struct reconciler;
+struct recorder;
 
 struct app {
     struct config config;
@@ -21,7 +22,8 @@ struct app {
     struct registry *registry;
     struct fleet *fleet;
     struct warden *warden;
-    struct netd_client *netd; /* NULL: sandboxes have no network */
+    struct netd_client *netd;  /* NULL: sandboxes have no network */
+    struct recorder *recorder; /* NULL: nothing is recorded (--record off) */
     struct auth *auth;
     _Atomic(struct reconciler *)
         reconciler;              /* the warden's thread may look before it is there */

@@ -32,6 +32,9 @@ const char config_usage[] =
     "  --pids N               processes and threads in one sandbox (default 1024)\n"
     "  --internet allow|deny  may sandboxes have a network? (default deny; allow needs netd at "
     "DIR/netd.sock)\n"
+    "  --record on|off        refuse what cannot be recorded by the recorder at "
+    "DIR/recorder.sock "
+    "(default on)\n"
     "  --conns-per-sandbox N  exchanges with one sandbox at once (default 1024)\n"
     "  --pool-max N           sandboxes held ready ahead of demand (default 16; 0: none)\n"
     "  --pool-memory MIB      memory that those may take together (default 64)\n"
@@ -192,6 +195,12 @@ static int take_internet(struct config *c, const char *value)
     return c->internet || strcmp(value, "deny") == 0 ? 0 : -EINVAL;
 }
 
+static int take_record(struct config *c, const char *value)
+{
+    c->record = strcmp(value, "on") == 0;
+    return c->record || strcmp(value, "off") == 0 ? 0 : -EINVAL;
+}
+
 static int take_log_level(struct config *c, const char *value)
 {
     static const char *const name[] = { "error", "warn", "info", "debug" };
@@ -221,6 +230,7 @@ static const struct flag flags[] = {
     { "--pool-memory", "a number of MiB, up to 1048576", take_pool_memory },
     { "--warm", "python3 or none", take_warm },
     { "--internet", "allow or deny", take_internet },
+    { "--record", "on or off", take_record },
     { "--log-level", "error, warn, info or debug", take_log_level },
 };
 
@@ -252,6 +262,7 @@ enum config_result config_parse(struct config *c, int argc, char **argv, struct 
                           .pool_max = 16,
                           .pool_memory_mb = 64,
                           .warm_python = true,
+                          .record = true,
                           .log_level = LOG_LEVEL_INFO };
     for (int i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0)

@@ -22,6 +22,7 @@ struct config {
     uint32_t pool_max, pool_memory_mb; /* sandboxes held ready; 0: none */
     bool warm_python;                  /* in those an interpreter waits for the first program */
     bool internet;                     /* sandboxes may have a network */
+    bool record;                       /* nothing begins that cannot be recorded */
     enum log_level log_level;
 };
 

@@ -74,9 +74,16 @@ struct sandbox_now sandbox_look(struct sandbox *s)
 {
     (void)pthread_mutex_lock(&s->lock);
     struct sandbox_now now = { s->state,       s->started_ns, s->end_ns, s->running_since_ns,
-                               s->monitor_pid, s->host_uid,   s->limits };
+                               s->monitor_pid, s->host_uid,   s->limits, s->ender };
     (void)pthread_mutex_unlock(&s->lock);
     return now;
+}
+
+void sandbox_set_ender(struct sandbox *s, const struct audit_who *who)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->ender = *who;
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 void sandbox_set_end(struct sandbox *s, uint64_t end_ns)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "e2b-sandbox/audit_who.h"
 #include "e2b-sandbox/list_query.h"
 #include "e2b-sandbox/registry.h"
 #include "ipc/warden_proto.h"
@@ -48,6 +49,7 @@ struct sandbox {
     uint64_t started_ns, end_ns; /* real time */
     uint64_t running_since_ns;   /* monotonic: when this program knew that it runs */
     uint32_t host_uid;           /* 0: not known yet */
+    struct audit_who ender;      /* who asked for its end */
     struct sandbox_counts counts;
     uint64_t monitor_pid;
     struct sandbox_limits limits;      /* likewise */
@@ -87,8 +89,10 @@ struct sandbox_now {
     uint64_t started_ns, end_ns, running_since_ns, monitor_pid;
     uint32_t host_uid;
     struct sandbox_limits limits;
+    struct audit_who ender;
 };
 struct sandbox_now sandbox_look(struct sandbox *s);
+void sandbox_set_ender(struct sandbox *s, const struct audit_who *who);
 void sandbox_set_end(struct sandbox *s, uint64_t end_ns);
 /* What a row of WARDEN_LIST or an answer to WARDEN_SPAWN tells. */
 void sandbox_set_host(struct sandbox *s, const struct warden_msg *m);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "codec/json.h"
+#include "e2b-sandbox/audit.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
@@ -132,6 +133,8 @@ void lifecycle_ended(struct app *a, struct sandbox *s, enum sandbox_cause cause)
               "sandbox=%s cause=%s oom_kills=%llu tripwires=%llu", s->facts.id.text,
               sandbox_cause_text(cause), (unsigned long long)counts.oom_kills,
               (unsigned long long)counts.tripwires);
+    if (cause != CAUSE_START_FAILED) /* told by who asked for it */
+        audit_ended(a, s, cause);
     /* A row that cannot be written now is put right by the reconciler: no such sandbox is listed by the warden. */
     if (registry_set_ended(a->registry, &s->facts.id, sandbox_cause_text(cause),
                            clock_real_ns(), &e) < 0)

@@ -19,6 +19,7 @@
 #include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/proxy.h"
 #include "e2b-sandbox/reconcile.h"
+#include "e2b-sandbox/recorder_client.h"
 #include "e2b-sandbox/routes.h"
 #include "e2b-sandbox/setup.h"
 #include "store/template.h"
@@ -126,6 +127,23 @@ static int open_registry(struct app *a, struct err *e)
     return rc < 0 ? rc : auth_new(&a->auth, a->registry, clock_real_ns(), e);
 }
 
+static int start_record(struct app *a, struct err *e)
+{
+    char path[512];
+
+    if (!a->config.record) {
+        log_warn("record_off", "nothing of what happens is recorded");
+        return 0;
+    }
+    if (snprintf(path, sizeof path, "%s/recorder.sock", a->config.run_dir) >= (int)sizeof path)
+        return err_say(e, ENAMETOOLONG, "--run is too long");
+    if (recorder_start(&a->recorder, path, e) < 0)
+        return -e->code;
+    if (!recorder_wait_ready(a->recorder, FIRST_LOOK_NS))
+        log_warn("started_without_recorder", "path=%s", path);
+    return 0;
+}
+
 static int start_workers(struct app *a, struct err *e)
 {
     const struct warden_events events = { on_exited, on_connected, a };
@@ -177,7 +195,7 @@ static int start(struct app *a, struct err *e)
         return err_wrap(e, "give up privileges");
     a->templates_fd = template_open_dir(a->config.state_dir, e);
     if (a->templates_fd < 0 || setup_lock(&a->config, &a->lock_fd, e) < 0 ||
-        open_registry(a, e) < 0 || start_workers(a, e) < 0)
+        open_registry(a, e) < 0 || start_record(a, e) < 0 || start_workers(a, e) < 0)
         return -e->code;
     if (auth_key_count(a->auth) == 0)
         log_warn("no_api_key", "every request will be refused: start with --bootstrap-key-fd");
@@ -210,6 +228,7 @@ static void stop(struct app *a)
     reconcile_stop(atomic_load(&a->reconciler));
     netd_stop(a->netd);
     warden_stop(a->warden);
+    recorder_stop(a->recorder);
     pool_free(pool);
     fleet_free(a->fleet);
     auth_free(a->auth);

@@ -235,6 +235,21 @@ static void server_write(struct metrics *m, const struct metrics_now *now, struc
              atomic_load(&m->relayed_up), atomic_load(&m->relayed_down));
 }
 
+static void record_write(const struct metrics_now *now, struct buf *b)
+{
+    if (!now->has_recorder)
+        return;
+    one(b, "e2b_audit_ready", "gauge", "Can what is new be recorded? 0: it is refused.",
+        now->recorder_ready);
+    one(b, "e2b_audit_queue", "gauge", "Records that are not durable yet.", now->record_queue);
+    one(b, "e2b_audit_dropped_total", "counter", "Records for which there was no room.",
+        now->record_dropped);
+    one(b, "e2b_audit_spool", "gauge", "Durable records that are not in Loki yet.",
+        now->record_backlog);
+    one(b, "e2b_audit_spool_lost_total", "counter",
+        "Records whose time was over before they were in Loki.", now->record_lost);
+}
+
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct buf *out)
 {
     help(out, "e2b_build_info", "gauge", "Version of the program, as a label.");
@@ -253,6 +268,7 @@ void metrics_write(struct metrics *m, const struct metrics_now *now, struct buf 
         "Sandboxes ended since no record of them was found.", atomic_load(&m->orphans_killed));
     one(out, "e2b_warden_connected", "gauge", "Is there a connection to the warden?",
         now->warden_connected);
+    record_write(now, out);
     server_write(m, now, out);
     process_write(now, out);
 }

@@ -61,6 +61,8 @@ struct metrics_now {
     uint64_t oom_kills, tripwires; /* of those that are there */
     unsigned pool_ready, pool_making;
     uint64_t pool_hits, pool_misses;
+    bool has_recorder, recorder_ready;
+    uint64_t record_queue, record_dropped, record_backlog, record_lost;
 };
 /* Appends the text of format 0.0.4. */
 void metrics_write(struct metrics *m, const struct metrics_now *now, struct buf *out);

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/audit.h"
+#include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/routing.h"
 #include "e2b-sandbox/signature.h"
@@ -21,6 +23,9 @@
 struct exchange {
     struct app *a;
     struct sandbox *s; /* a reference, and one of its conns */
+    enum audit_access what;
+    struct audit_who who;
+    uint64_t begun_ns;
 };
 
 static void end_exchange(struct exchange *x)
@@ -30,12 +35,14 @@ static void end_exchange(struct exchange *x)
     free(x);
 }
 
-static void on_end(void *arg, uint64_t bytes_up, uint64_t bytes_down)
+static void on_end(void *arg, unsigned status, uint64_t bytes_up, uint64_t bytes_down)
 {
     struct exchange *x = arg;
 
     (void)atomic_fetch_add(&x->a->metrics.relayed_up, bytes_up);
     (void)atomic_fetch_add(&x->a->metrics.relayed_down, bytes_down);
+    audit_access_ended(x->a, x->s, x->what, &x->who, status,
+                       (clock_mono_ns() - x->begun_ns) / NS_PER_MS);
     end_exchange(x);
 }
 
@@ -121,6 +128,7 @@ static void relay(struct http_conn *c, struct exchange *x, uint32_t port, int up
     else
         refuse(c, x->s->facts.id.text, 503, "Retry-After: 1\r\n", "The server is out of memory",
                0);
+    audit_access_ended(x->a, x->s, x->what, &x->who, 503, 0);
     end_exchange(x);
 }
 
@@ -138,8 +146,23 @@ static struct exchange *begin_exchange(struct http_conn *c, struct app *a, struc
         (void)atomic_fetch_sub(&s->conns, 1);
         return NULL;
     }
-    *x = (struct exchange){ a, sandbox_ref(s) };
+    *x = (struct exchange){ .a = a, .s = sandbox_ref(s), .begun_ns = clock_mono_ns() };
     return x;
+}
+
+/* An execution begins only where it can be recorded. False after an answer. */
+static bool begin_access(struct http_conn *c, struct exchange *x, uint32_t port)
+{
+    struct failure f;
+
+    x->what = audit_access_of(port, http_head(c)->method, http_path(c));
+    audit_who(c, x->s->facts.owner, &x->who);
+    if (x->what == ACCESS_EXECUTION && !audit_admit(x->a, &x->who, &f)) {
+        answer_error(c, f.status, f.error_code, f.headers, "%s", f.message);
+        return false;
+    }
+    audit_access_begins(x->a, x->s, x->what, &x->who);
+    return true;
 }
 
 static void forward(struct http_conn *c, struct app *a, struct sandbox *s, uint32_t port)
@@ -149,12 +172,18 @@ static void forward(struct http_conn *c, struct app *a, struct sandbox *s, uint3
 
     if (!x)
         return;
+    if (!begin_access(c, x, port)) {
+        end_exchange(x);
+        return;
+    }
     int rc = monitor_connect_port(s, a->warden, port, &fd);
     if (rc == 0) {
         relay(c, x, port, fd);
         return;
     }
     refuse_connection(c, s, port, rc);
+    audit_access_ended(a, s, x->what, &x->who, 502,
+                       (clock_mono_ns() - x->begun_ns) / NS_PER_MS);
     end_exchange(x);
 }
 

@@ -9,6 +9,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "e2b-sandbox/audit.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/network.h"
@@ -43,8 +44,10 @@ static void adopt_row(const struct registry_row *row, void *arg)
         network_adopt(a, s, row->internet, row->network);
     if (!s || !fleet_adopt(a->fleet, s, row->started_ns, row->end_ns))
         log_error("sandbox_not_adopted", "sandbox=%s", row->facts.id.text);
-    else
+    else {
         log_info("sandbox_adopted", "sandbox=%s", row->facts.id.text);
+        audit_event(a, AUDIT_SANDBOX_ADOPTED, row->facts.id.text, NULL, NULL);
+    }
 }
 
 int reconcile_load(struct app *a, struct err *e)
@@ -107,6 +110,7 @@ static void check_theirs(struct reconciler *r, size_t n)
         if (warden_call(r->a->warden, &m, NULL, KILL_LIMIT_NS) < 0 || m.status < 0)
             continue; /* gone by itself meanwhile, or the next round tries again */
         (void)atomic_fetch_add(&r->a->metrics.orphans_killed, 1);
+        audit_event(r->a, AUDIT_SANDBOX_TERMINATED, r->row[i].id.text, NULL, "orphan");
         log_warn("sandbox_orphan_killed", "sandbox=%s", r->row[i].id.text);
     }
 }

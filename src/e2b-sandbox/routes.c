@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "codec/url.h"
 #include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/audit.h"
 
 struct route {
     const char *method, *path; /* {} stands for one segment */
@@ -155,14 +156,19 @@ static bool is_authorised(struct http_conn *c, struct app *a, struct principal *
 
     if (verdict == AUTH_OK)
         return true;
+    struct audit_who from;
+    audit_who(c, NULL, &from);
     (void)atomic_fetch_add(&a->metrics.auth_failed, 1);
     if (verdict == AUTH_THROTTLED) {
         (void)atomic_fetch_add(&a->metrics.auth_throttled, 1);
+        audit_event(a, AUDIT_AUTH_THROTTLED, NULL, &from, NULL);
         answer_error(c, 429, NULL, "Retry-After: " THROTTLE_RETRY_AFTER "\r\n",
                      "too many requests with a wrong API key from this address");
         return false;
     }
     /* The source's bucket limits these lines, too. */
+    audit_event(a, AUDIT_AUTH_FAILED, NULL, &from,
+                verdict == AUTH_MISSING ? "key missing" : "key unknown");
     log_warn("auth_failed", "peer=%s key=%s why=\"%s\"", http_peer(c),
              verdict == AUTH_MISSING ? "missing" : "unknown", why);
     answer_error(c, 401, NULL, "WWW-Authenticate: Bearer\r\n", "%s", why);

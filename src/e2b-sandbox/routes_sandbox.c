@@ -10,6 +10,7 @@
 #include "codec/json.h"
 #include "codec/url.h"
 #include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/audit.h"
 #include "e2b-sandbox/describe.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
@@ -98,6 +99,30 @@ static bool find_template(struct request *r, const struct create_request *want,
     return false;
 }
 
+/* Made and recorded, or neither. */
+static int create_recorded(struct request *r, struct create_request *want,
+                           const struct template *t, struct sandbox **out, struct failure *f)
+{
+    uint64_t begun_ns = clock_mono_ns();
+    AUTO_SANDBOX struct sandbox *s = NULL;
+    struct failure ignored;
+    struct audit_who who;
+
+    audit_who(r->c, r->who.owner, &who);
+    if (!audit_admit(r->a, &who, f))
+        return -1;
+    if (lifecycle_create(r->a, &r->who, want, t, &s, f) < 0) {
+        audit_not_created(r->a, &who, f);
+        return -1;
+    }
+    if (!audit_created(r->a, s, &who, (clock_mono_ns() - begun_ns) / NS_PER_MS, f)) {
+        (void)lifecycle_kill(r->a, s, &ignored); /* if it cannot be, its deadline ends it */
+        return -1;
+    }
+    *out = ptr_steal(&s);
+    return 0;
+}
+
 static void create(struct request *r, enum create_version version)
 {
     AUTO_BUF struct buf body = BUF_INIT(BODY_MAX);
@@ -125,7 +150,7 @@ static void create(struct request *r, enum create_version version)
         answer_error(r->c, 400, NULL, NULL,
                      "field 'envVars': with the template's there are more than %u variables",
                      ENV_PAIRS_OF_ALL);
-    else if (lifecycle_create(r->a, &r->who, &want, &t, &s, &f) < 0)
+    else if (create_recorded(r, &want, &t, &s, &f) < 0)
         answer_failure(r, &f);
     else
         answer_sandbox(r, 201, s);
@@ -163,10 +188,39 @@ void route_kill(struct request *r)
 
     if (!s)
         return;
-    if (lifecycle_kill(r->a, s, &f) < 0)
+    struct audit_who who;
+    audit_who(r->c, r->who.owner, &who);
+    sandbox_set_ender(s, &who);
+    if (lifecycle_kill(r->a, s, &f) < 0) {
         answer_failure(r, &f);
-    else
-        answer_empty(r->c, 204);
+        return;
+    }
+    audit_settled(r->a);
+    answer_empty(r->c, 204);
+}
+
+/* Something about a sandbox was changed. */
+static void record_change(struct request *r, const struct sandbox *s, enum audit_event event,
+                          const char *reason)
+{
+    struct audit_who who;
+
+    audit_who(r->c, r->who.owner, &who);
+    audit_event(r->a, event, s->facts.id.text, &who, reason);
+    audit_settled(r->a);
+}
+
+static int change_end(struct request *r, struct sandbox *s, enum end_change how,
+                      uint32_t seconds, struct failure *f)
+{
+    char reason[40];
+
+    if (lifecycle_change_end(r->a, s, how, seconds, f) < 0)
+        return -1;
+    (void)snprintf(reason, sizeof reason, "%s %u s", how == END_SET ? "set" : "extend",
+                   seconds);
+    record_change(r, s, AUDIT_SANDBOX_PROLONGED, reason);
+    return 0;
 }
 
 /* Reads one integer of a JSON body. `absent` stands for a missing one; < 0: it must be there. False after an answer. */
@@ -199,7 +253,7 @@ void route_timeout(struct request *r)
 
     if (!s || !read_seconds(r, "timeout", 0, r->a->config.max_timeout_s, -1, &seconds))
         return;
-    if (lifecycle_change_end(r->a, s, END_SET, seconds, &f) < 0)
+    if (change_end(r, s, END_SET, seconds, &f) < 0)
         answer_failure(r, &f);
     else
         answer_empty(r->c, 204);
@@ -215,7 +269,7 @@ void route_refresh(struct request *r)
         return;
     if (seconds < REFRESH_MIN_S)
         seconds = REFRESH_MIN_S;
-    if (lifecycle_change_end(r->a, s, END_EXTEND, seconds, &f) < 0)
+    if (change_end(r, s, END_EXTEND, seconds, &f) < 0)
         answer_failure(r, &f);
     else
         answer_empty(r->c, 204);
@@ -253,8 +307,10 @@ void route_network(struct request *r)
     else if (network_admit_change(r->a, &s->facts.caps, &w, &f) < 0 ||
              network_change(r->a, s, &w, &f) < 0)
         answer_failure(r, &f);
-    else
+    else {
+        record_change(r, s, AUDIT_NETWORK_CHANGED, NULL);
         answer_empty(r->c, 204);
+    }
 }
 
 static void connect_to(struct request *r, int64_t absent)
@@ -265,7 +321,7 @@ static void connect_to(struct request *r, int64_t absent)
 
     if (!s || !read_seconds(r, "timeout", 1, r->a->config.max_timeout_s, absent, &seconds))
         return;
-    if (lifecycle_change_end(r->a, s, END_EXTEND, seconds, &f) < 0)
+    if (change_end(r, s, END_EXTEND, seconds, &f) < 0)
         answer_failure(r, &f);
     else
         answer_sandbox(r, 200, s); /* 201 would say that it was paused */

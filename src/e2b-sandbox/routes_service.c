@@ -10,6 +10,7 @@
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
+#include "e2b-sandbox/recorder_client.h"
 #include "e2b-sandbox/routes.h"
 
 #define METRICS_MAX (1u << 20)
@@ -106,6 +107,21 @@ static void measure_server(struct app *a, struct metrics_now *now)
     now->start_real_ns = a->start_real_ns;
 }
 
+static void measure_record(struct app *a, struct metrics_now *now)
+{
+    struct recorder_numbers n;
+
+    if (!a->recorder)
+        return;
+    recorder_look(a->recorder, &n);
+    now->has_recorder = true;
+    now->recorder_ready = n.ready;
+    now->record_queue = n.queued;
+    now->record_dropped = n.dropped;
+    now->record_backlog = n.backlog;
+    now->record_lost = n.lost;
+}
+
 void route_metrics(struct request *r)
 {
     AUTO_FREE struct memory *memory = calloc(1, sizeof *memory);
@@ -118,6 +134,7 @@ void route_metrics(struct request *r)
     }
     measure_memory(r->a, memory, &now);
     measure_server(r->a, &now);
+    measure_record(r->a, &now);
     metrics_write(&r->a->metrics, &now, &b);
     network_metrics(r->a, &b);
     if (buf_ok(&b))

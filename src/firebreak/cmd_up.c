@@ -33,6 +33,7 @@
 
 #define API_UID              65532u
 #define NETD_UID             65531u
+#define RECORDER_UID         65530u
 #define READY_LIMIT_NS       (20 * NS_PER_S)
 #define ASK_LIMIT_NS         (500 * NS_PER_MS)
 #define PREDECESSOR_LIMIT_NS (10 * NS_PER_S)
@@ -43,7 +44,7 @@
 #define LISTEN_BACKLOG       1024
 #define EXTRA_MAX            28u /* words of options that are handed on, and NULL */
 
-enum service { WARDEN, API, NETD, SERVICES };
+enum service { WARDEN, API, NETD, RECORDER, SERVICES };
 
 struct up {
     struct place place;
@@ -51,6 +52,7 @@ struct up {
     const char *log_dir; /* or NULL: children's logs go to our stderr */
     bool keep;
     bool internet; /* sandboxes may have a network: netd runs, too */
+    bool record;   /* what happens is recorded: recorder runs, too */
     struct net_forwarding forwarding;
     bool
         has_served; /* before that, sandboxes are those of an earlier `up`, and not ours to end */
@@ -59,14 +61,17 @@ struct up {
     char url[256];
     char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
     char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX], netd_path[PROGRAM_PATH_MAX];
-    char uid_text[16], netd_uid_text[16], base_text[16], max_text[16];
+    char recorder_path[PROGRAM_PATH_MAX];
+    char uid_text[16], netd_uid_text[16], recorder_uid_text[16], base_text[16], max_text[16];
     char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX], *netd_argv[CHILD_ARGS_MAX];
+    char *recorder_argv[CHILD_ARGS_MAX];
     struct extra {
         char *word[EXTRA_MAX]; /* options handed on with their values; NULL after the last */
         size_t n;
     } extra[SERVICES];
-    struct child warden, api, netd; /* netd.argv NULL: it is not wanted */
-    int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd, netd_log_fd;
+    struct child warden, api, netd, recorder; /* argv NULL: it is not wanted */
+    int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd, netd_log_fd,
+        recorder_log_fd;
     char key[API_KEY_TEXT_MAX];
     int stop_signal;
 };
@@ -201,6 +206,8 @@ static int find_programs(struct up *u, struct err *e)
         rc = program_find("e2b-sandbox", u->api_path, e);
     if (rc == 0 && u->internet)
         rc = program_find("netd", u->netd_path, e);
+    if (rc == 0 && u->record)
+        rc = program_find("recorder", u->recorder_path, e);
     return rc;
 }
 
@@ -234,7 +241,9 @@ static void make_command_lines(struct up *u)
                           arg("--listen-fd"),
                           arg("4"),
                           arg("--internet"),
-                          arg(u->internet ? "allow" : "deny") };
+                          arg(u->internet ? "allow" : "deny"),
+                          arg("--record"),
+                          arg(u->record ? "on" : "off") };
     _Static_assert(ARRAY_LEN(warden) + EXTRA_MAX + 1 <= CHILD_ARGS_MAX,
                    "room for --stop-all, too");
     memcpy(u->warden_argv, warden, sizeof warden);
@@ -281,6 +290,26 @@ static void make_netd_command_line(struct up *u)
     u->netd = (struct child){
         .name = "netd", .argv = u->netd_argv, .log_fd = u->netd_log_fd, .pass_fd = { -1 }
     };
+}
+
+static void make_recorder_command_line(struct up *u)
+{
+    char *const recorder[] = { u->recorder_path,     arg("--state"),   u->place.state,
+                               arg("--run"),         u->place.run,     arg("--uid"),
+                               u->recorder_uid_text, arg("--api-uid"), u->uid_text };
+
+    if (!u->record)
+        return;
+    (void)snprintf(u->recorder_uid_text, sizeof u->recorder_uid_text, "%u", RECORDER_UID);
+    _Static_assert(ARRAY_LEN(recorder) + EXTRA_MAX <= CHILD_ARGS_MAX,
+                   "room for the options that are handed on");
+    memcpy(u->recorder_argv, recorder, sizeof recorder);
+    memcpy(u->recorder_argv + ARRAY_LEN(recorder), u->extra[RECORDER].word,
+           sizeof u->extra[RECORDER].word);
+    u->recorder = (struct child){ .name = "recorder",
+                                  .argv = u->recorder_argv,
+                                  .log_fd = u->recorder_log_fd,
+                                  .pass_fd = { -1 } };
 }
 
 static int open_signals(struct up *u, struct err *e)
@@ -336,6 +365,11 @@ static bool warden_answers(const struct up *u)
 static bool netd_answers(const struct up *u)
 {
     return accepts(u, "netd.sock");
+}
+
+static bool recorder_answers(const struct up *u)
+{
+    return accepts(u, "recorder.sock");
 }
 
 static bool api_answers(const struct up *u)
@@ -424,13 +458,15 @@ static int wait_ms(const struct child *c, uint64_t now_ns)
 static void supervise(struct up *u)
 {
     while (!u->stop_signal) {
+        tend(&u->recorder);
         tend(&u->warden);
         tend(&u->netd);
         tend(&u->api);
         uint64_t now_ns = clock_mono_ns();
         int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
-        int c = wait_ms(&u->netd, now_ns);
+        int c = wait_ms(&u->netd, now_ns), d = wait_ms(&u->recorder, now_ns);
         a = a < b ? a : b;
+        c = c < d ? c : d;
         wait_signal(u, a < c ? a : c);
     }
 }
@@ -539,6 +575,7 @@ static int stop(struct up *u)
     state_dir_remove_url(&u->place);
     child_stop(&u->api, STOP_LIMIT_NS);
     child_stop(&u->warden, STOP_LIMIT_NS);
+    child_stop(&u->recorder, STOP_LIMIT_NS); /* the last: it hears of all ends */
     if (u->keep || (!u->has_served && !u->stop_signal && state_dir_has_records(&u->place))) {
         stop_netd(u, false);
         say("firebreak: stopped; sandboxes go on until their time-outs, or until it is up "
@@ -581,6 +618,8 @@ static int prepare(struct up *u, struct err *e)
         rc = open_log(u, "e2b-sandbox", &u->api_log_fd, e);
     if (rc == 0 && u->internet)
         rc = open_log(u, "netd", &u->netd_log_fd, e);
+    if (rc == 0 && u->record)
+        rc = open_log(u, "recorder", &u->recorder_log_fd, e);
     if (rc == 0 && u->internet)
         rc = net_forward_look(&u->forwarding, e);
     if (rc == 0)
@@ -662,7 +701,11 @@ static int run_instance(struct up *u)
     }
     make_command_lines(u);
     make_netd_command_line(u);
-    rc = bring_up(u, &u->warden, warden_answers, &e);
+    make_recorder_command_line(u);
+    if (u->record)
+        rc = bring_up(u, &u->recorder, recorder_answers, &e);
+    if (rc == 0)
+        rc = bring_up(u, &u->warden, warden_answers, &e);
     if (rc == 0) {
         say("warden        ready (process %d, at most %u sandboxes)", u->warden.pid,
             (unsigned)u->max_sandboxes);
@@ -725,6 +768,7 @@ static const struct handed_on {
     { "--total-memory", WARDEN, NULL },
     { "--total-pids", WARDEN, NULL },
     { "--reserve-memory", WARDEN, NULL },
+    { "--head-every", RECORDER, NULL },
     { "--net-range", NETD, "--range" },
     { "--net-dns", NETD, "--dns" },
     { "--net-conns", NETD, "--conns" },
@@ -743,7 +787,15 @@ static int hand_on(struct up *u, const struct handed_on *h, char *value)
     return 0;
 }
 
-enum { OPT_KEEP = 256, OPT_MAX, OPT_LOG_DIR, OPT_UID_BASE, OPT_INTERNET, OPT_HANDED_ON };
+enum {
+    OPT_KEEP = 256,
+    OPT_MAX,
+    OPT_LOG_DIR,
+    OPT_UID_BASE,
+    OPT_INTERNET,
+    OPT_RECORD,
+    OPT_HANDED_ON
+};
 
 static const struct option own_options[] = {
     { "listen", required_argument, NULL, PLACE_LISTEN },
@@ -752,6 +804,7 @@ static const struct option own_options[] = {
     { "uid-base", required_argument, NULL, OPT_UID_BASE },
     { "log-dir", required_argument, NULL, OPT_LOG_DIR },
     { "internet", required_argument, NULL, OPT_INTERNET },
+    { "record", required_argument, NULL, OPT_RECORD },
     PLACE_OPTIONS,
     { "help", no_argument, NULL, 'h' },
 };
@@ -771,6 +824,10 @@ static int take_option(struct up *u, int o, char *value)
         u->internet = strcmp(value, "allow") == 0;
     else if (o == OPT_INTERNET)
         return cli_usage_error(&cmd_up, "--internet takes allow or deny, not '%s'", value);
+    else if (o == OPT_RECORD && (strcmp(value, "on") == 0 || strcmp(value, "off") == 0))
+        u->record = strcmp(value, "on") == 0;
+    else if (o == OPT_RECORD)
+        return cli_usage_error(&cmd_up, "--record takes on or off, not '%s'", value);
     else if (o == OPT_MAX &&
              num_parse_u64(str_from(value), 1, MAX_SANDBOXES, &u->max_sandboxes) < 0)
         return cli_usage_error(&cmd_up, "--max-sandboxes takes 1 to %u, not '%s'",
@@ -820,6 +877,7 @@ static int up_run(int argc, char **argv)
     struct err e;
 
     u = (struct up){ .max_sandboxes = 64,
+                     .record = true,
                      .lock_fd = -1,
                      .signal_fd = -1,
                      .key_fd = -1,
@@ -868,6 +926,9 @@ const struct cli_command cmd_up = {
         "  --internet WORD   'allow': sandboxes have a network, as far as their policy goes; "
         "starts netd.\n"
         "                    'deny' (the default): loopback only, whatever is asked for\n"
+        "  --record on|off   record what happens, and refuse what cannot be recorded "
+        "(default: on)\n"
+        "  --head-every S    seconds between the record's signed heads (default: 300)\n"
         "  --net-range A     first of their 1024 addresses in 198.18.0.0/15 (default: one that "
         "the\n"
         "                    instance's name gives)\n"

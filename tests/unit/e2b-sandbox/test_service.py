@@ -52,7 +52,7 @@ class Service:
     """The program under test, in directories of its own."""
 
     def __init__(self, program, args=(), max_sandboxes=64):
-        self.program, self.args = program, ["--pool-max", "0", *args]
+        self.program, self.args = program, ["--pool-max", "0", "--record", "off", *args]
         self.dir = tempfile.mkdtemp(prefix="e2b-sandbox-test-")
         os.chmod(self.dir, 0o755)
         self.state, self.run = os.path.join(self.dir, "state"), os.path.join(self.dir, "run")

@@ -52,6 +52,22 @@ signal.signal(signal.SIGTERM, end)
 while True:
     s.accept()[0].close()
 """
+RECORDER = COMMON + """
+note(f"recorder pid={os.getpid()} uid={os.getuid()}")
+path = os.path.join(value("--run"), "recorder.sock")
+if os.path.exists(path):
+    os.unlink(path)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(path)
+os.chmod(path, 0o666)
+s.listen()
+def end(*_):
+    note("recorder ends")
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+while True:
+    s.accept()[0].close()
+"""
 API = COMMON + """
 import http.server
 fds = sorted(int(f) for f in os.listdir("/proc/self/fd"))
@@ -83,7 +99,7 @@ class Instance:
         self.dir = tempfile.mkdtemp(prefix="firebreak-up-")
         os.chmod(self.dir, 0o755)
         self.src = os.path.join(self.dir, "src")
-        for name, text in (("firebreak", None), ("warden", WARDEN), ("e2b-sandbox", API), ("jailmon", ""), ("envd", "")):
+        for name, text in (("firebreak", None), ("warden", WARDEN), ("recorder", RECORDER), ("e2b-sandbox", API), ("jailmon", ""), ("envd", "")):
             os.makedirs(os.path.join(self.src, name))
             path = os.path.join(self.src, name, name)
             if text is None:
@@ -137,7 +153,7 @@ class Instance:
                 p.wait()
             p.stdout.close()
             p.stderr.close()
-        for pid in self.pids("warden") + self.pids("api"):
+        for pid in self.pids("warden") + self.pids("api") + self.pids("recorder"):
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.dir)
@@ -224,7 +240,7 @@ def it_stops_in_order_and_leaves_nothing(i):
         p = i.ready()
         code, _, _ = stop(p, number)
         equal(code, 0)
-        equal(re.findall(r"^(api ends|warden ends|stop-all)$", i.events(), re.M)[-3:], ["api ends", "warden ends", "stop-all"])
+        equal(re.findall(r"^(api ends|warden ends|recorder ends|stop-all)$", i.events(), re.M)[-4:], ["api ends", "warden ends", "recorder ends", "stop-all"])
         assert not os.path.exists(i.run)
 
 
@@ -268,7 +284,7 @@ def the_port_stays_taken_while_no_api_is_there(i):
 
 def the_services_end_when_up_is_killed(i):
     p = i.ready()
-    pids = i.pids("warden") + i.pids("api")
+    pids = i.pids("warden") + i.pids("api") + i.pids("recorder")
     p.kill()
     p.wait()
     i.wait("both are gone", lambda: not any(alive(pid) for pid in pids))
@@ -350,7 +366,7 @@ def instances_do_not_share_uids(i):
 def logs_go_to_files_when_asked(i):
     logs = os.path.join(i.dir, "logs")
     stop(i.ready("--log-dir", logs))
-    equal(sorted(os.listdir(logs)), ["e2b-sandbox.log", "warden.log"])
+    equal(sorted(os.listdir(logs)), ["e2b-sandbox.log", "recorder.log", "warden.log"])
 
 
 def main():

@@ -17,8 +17,9 @@ static sem_t ended;
 static uint64_t ended_up, ended_down;
 static uint64_t connect_timeout_ns = 20 * NS_PER_S;
 
-static void on_end(void *arg, uint64_t up, uint64_t down)
+static void on_end(void *arg, unsigned status, uint64_t up, uint64_t down)
 {
+    (void)status;
     (void)arg;
     ended_up = up;
     ended_down = down;

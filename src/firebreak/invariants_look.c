@@ -430,9 +430,9 @@ static void match_sockets(struct sight *s)
 
 static int look_run(struct sight *s, const struct sight_options *o)
 {
-    /* The last three belong to daemons that run. */
-    static const char *const known[] = { "sb",          "mnt",       "up.pid",
-                                         "warden.sock", "netd.sock", "api.url" };
+    /* Those after up.pid belong to daemons that run. */
+    static const char *const known[] = { "sb",        "mnt",           "up.pid", "warden.sock",
+                                         "netd.sock", "recorder.sock", "api.url" };
     size_t n_known = o->stopped ? 3 : ARRAY_LEN(known);
     DIR *d = opendir(o->place.run);
     int rc = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The benchmark: instances of its own, the race against other sandboxes of the same root, request rate, memory, many idle sandboxes.
-// BENCH_PARTS chooses: any of latency, load, http, memory, idle.
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+// BENCH_PARTS chooses: any of latency, load, http, memory, record, idle.
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,7 +13,7 @@ import { sandboxPids, status, until } from '../lib/host.mjs'
 const number = (name, fallback) => Number(process.env[name] ?? fallback)
 const n = number('BENCH_N', 30), seconds = number('BENCH_SECONDS', 5), rounds = number('BENCH_ROUNDS', 2), idle = number('BENCH_IDLE', 1000)
 const clients = (process.env.BENCH_CLIENTS ?? '1 2 8 32').split(' ').map(Number)
-const parts = new Set((process.env.BENCH_PARTS ?? 'latency load http memory idle').split(' '))
+const parts = new Set((process.env.BENCH_PARTS ?? 'latency load http memory record idle').split(' '))
 const ms = (us, width = 9) => (us / 1000).toFixed(2).padStart(width)
 const heading = (text) => console.log(`\n${text}\n${'-'.repeat(text.length)}`)
 const load = () => `load ${loadavg()[0].toFixed(1)}`
@@ -170,6 +170,38 @@ async function measureMemory() {
 
 // --- many idle ones
 
+// The record: durable records a second by clients with one record each on its way, and what it adds to a creation: the same instance with and without.
+async function measureRecord() {
+  heading('the record: durable records/s, ms to the answer p50 and p99')
+  const r = spawnSync('mktemp', ['-d', '/var/tmp/firebreak-bench-record-XXXXXX'], { encoding: 'utf8' }).stdout.trim()
+  mkdirSync(join(r, 'run'))
+  const recorder = spawn(join(build, 'src/recorder/recorder'), ['--state', r, '--run', join(r, 'run')], { stdio: 'ignore' })
+  await until('the recorder to serve', 5000, () => existsSync(join(r, 'run/recorder.sock')))
+  await sleep(200)
+  for (const many of [1, 8, 32, 60]) {
+    const out = spawnSync(join(build, 'tests/fault/record_client'), [join(r, 'run/recorder.sock'), 'load', String(many), String(seconds)], { encoding: 'utf8' }).stdout.trim().split(' ')
+    console.log(`${String(many).padStart(4)} clients ${out[0]?.padStart(8)}/s ${out[1]?.padStart(9)} ${out[2]?.padStart(9)}   (${load()})`)
+  }
+  recorder.kill()
+  await new Promise((done) => recorder.once('exit', done))
+  rmSync(r, { recursive: true })
+  const without = await Instance.start({ args: ['--pool-max', '32', '--pool-memory', '256', '--record', 'off'] })
+  heading('a creation from the pool with and without a record, in turn, ms p50 and p99')
+  const took = [[], []]
+  for (let k = 0; k < 8 * n; k++) for (const [which, i] of [pooled, without].entries()) {
+    await sleep(30)
+    const begun = process.hrtime.bigint()
+    const id = await create(i)
+    took[which].push(Number(process.hrtime.bigint() - begun) / 1000)
+    await fetch(`${i.url}/sandboxes/${id}`, { method: 'DELETE', headers: { 'X-API-Key': i.key } })
+  }
+  for (const [which, name] of ['with', 'without'].entries()) {
+    const sorted = took[which].sort((a, b) => a - b)
+    console.log(`${name.padEnd(12)}${ms(sorted[sorted.length >> 1])}${ms(sorted[Math.floor(sorted.length * 0.99)])}   (${load()})`)
+  }
+  await without.end()
+}
+
 async function measureIdle() {
   let i, most = idle
   for (; most >= 64 && !i; most = most > 512 ? 512 : most >> 1) // the warden says how many it has places for
@@ -236,6 +268,7 @@ console.log('\ncreated: 201 of POST /v2/sandboxes; result: the end event of the 
     console.log(`${rate} requests/s over 64 connections; p50 ${at(50)}, p99 ${at(99)}${/Non-2xx.*/.exec(wrk.stdout)?.[0] ?? ''}`)
   }
   if (parts.has('memory')) await measureMemory()
+  if (parts.has('record')) await measureRecord()
   if (parts.has('idle')) await measureIdle()
 } finally {
   if (mounted) spawnSync('umount', [root])

@@ -693,6 +693,26 @@ static void sweep(struct http_server *s)
         s->next_sweep_ns = soonest;
 }
 
+/* Whoever waits for a look may go on. */
+static void end_relays(struct http_server *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    uint64_t wanted = s->looks_wanted;
+    bool is_due = wanted != s->looks_done;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!is_due)
+        return;
+    for (struct http_conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_RELAY && relay_is_over(c))
+            relay_cancel(c);
+    }
+    (void)pthread_mutex_lock(&s->lock);
+    s->looks_done = wanted;
+    (void)pthread_cond_broadcast(&s->quiet);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 static int wait_ms(const struct http_server *s)
 {
     if (s->ready)
@@ -740,6 +760,7 @@ void *reactor_main(void *server)
             on_event(s, ev[i].data.ptr, ev[i].events);
         take_returned(s);
         run_ready(s);
+        end_relays(s);
 
         unsigned stopping = atomic_load(&s->stopping);
         if (stopping != seen_stopping) {

@@ -65,6 +65,7 @@ struct relay {
     uint64_t connect_timeout_ns;
     unsigned fail_status;
     struct buf fail_body;
+    bool (*is_over)(void *on_end_arg);
     void (*on_end)(void *arg, unsigned status, uint64_t bytes_up, uint64_t bytes_down);
     void *on_end_arg;
 };
@@ -227,6 +228,7 @@ int http_relay(struct http_conn *c, const struct http_relay *want)
     r->fail_status = want->fail_status;
     buf_add_str(&r->fail_body, want->fail_body);
     r->connect_timeout_ns = want->connect_timeout_ns;
+    r->is_over = want->is_over;
     r->on_end = want->on_end;
     r->on_end_arg = want->on_end_arg;
 
@@ -450,6 +452,11 @@ static void cut(struct http_conn *c)
 void relay_cancel(struct http_conn *c)
 {
     cut(c);
+}
+
+bool relay_is_over(const struct http_conn *c)
+{
+    return c->relay->is_over && c->relay->is_over(c->relay->on_end_arg);
 }
 
 /* Upstream failed before a response head was through: the client gets our answer. */
@@ -910,6 +917,10 @@ void relay_start(struct http_conn *c)
     r->client.fd = c->fd;
     r->progress_ns = s->now_ns;
     r->connect_until_ns = later(s->now_ns, r->connect_timeout_ns);
+    if (relay_is_over(c)) {
+        cut(c);
+        return;
+    }
     if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, r->upstream.fd, &up) != 0) {
         fail(c);
         return;

@@ -198,6 +198,16 @@ void http_server_stop(struct http_server *s, uint64_t grace_ns)
     free_server(s);
 }
 
+void http_server_end_relays(struct http_server *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    uint64_t mine = ++s->looks_wanted;
+    server_wake(s);
+    while (s->looks_done < mine)
+        (void)pthread_cond_wait(&s->quiet, &s->lock);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 void http_server_get_stats(struct http_server *s, struct http_server_stats *out)
 {
     (void)pthread_mutex_lock(&s->lock);

@@ -70,6 +70,11 @@ int http_server_start(struct http_server **out, const struct http_config *cfg, i
  * a second of it. Frees s. NULL is fine. */
 void http_server_stop(struct http_server *s, uint64_t grace_ns);
 
+/* Asks each relay whether it is over, and cuts those that are: when this returns their clients
+ * have been told (the connection is closed), and their on_end has been called. A relay that a
+ * handler has just begun is asked when it begins. From any thread but the reactor's. */
+void http_server_end_relays(struct http_server *s);
+
 struct http_server_stats {
     unsigned conns, busy_threads, threads, relays;
     uint64_t accepted, requests, refused_heads, refused_busy;
@@ -136,6 +141,9 @@ struct http_relay {
      * through: status and JSON body. */
     unsigned fail_status;
     struct str fail_body; /* copied */
+    /* Must the exchange end at once, whatever is on its way? Asked on the reactor when the
+     * exchange begins there and by http_server_end_relays; may be NULL. */
+    bool (*is_over)(void *on_end_arg);
     /* When the exchange is over; on the reactor; may be NULL. `status` as for on_done. */
     void (*on_end)(void *arg, unsigned status, uint64_t bytes_up, uint64_t bytes_down);
     void *on_end_arg;

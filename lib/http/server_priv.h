@@ -139,13 +139,15 @@ struct http_server {
 
     pthread_mutex_t lock; /* of what follows, up to threads_end */
     pthread_cond_t work;  /* a job was queued, or stop */
-    pthread_cond_t quiet; /* a handler, relay or thread ended while stopping */
+    pthread_cond_t quiet; /* a handler, relay or thread ended while stopping; a look is done */
     struct http_conn *jobs, **jobs_end;
     struct http_conn *returned, **returned_end;
     bool wake_pending;
     unsigned threads, idle_threads;
     bool is_waking; /* a thread was signalled or made, and has not looked at the jobs yet */
     bool threads_end;
+    uint64_t looks_wanted,
+        looks_done; /* by http_server_end_relays; `quiet` tells of the second */
 
     atomic_uint busy;     /* requests given to handlers and not back yet */
     atomic_uint stopping; /* 0, 1 = no new work, 2 = end what is left */
@@ -212,4 +214,5 @@ void relay_start(struct http_conn *c);
 void relay_event(struct http_conn *c, bool upstream, uint32_t events);
 void relay_run(struct http_conn *c);
 void relay_expire(struct http_conn *c);
-void relay_cancel(struct http_conn *c); /* both sides are closed */
+void relay_cancel(struct http_conn *c);        /* both sides are closed */
+bool relay_is_over(const struct http_conn *c); /* as whoever began it says */

@@ -16,6 +16,12 @@ static int upstream_listener;
 static sem_t ended;
 static uint64_t ended_up, ended_down;
 static uint64_t connect_timeout_ns = 20 * NS_PER_S;
+static atomic_bool revoked; /* what begins with /revocable ends */
+
+static bool is_over(void *arg)
+{
+    return arg != NULL && atomic_load(&revoked);
+}
 
 static void on_end(void *arg, unsigned status, uint64_t up, uint64_t down)
 {
@@ -38,6 +44,8 @@ static void relay(struct http_conn *c, void *arg)
         .fail_status = 502,
         .fail_body = STR("{\"code\":502}"),
         .on_end = on_end,
+        .is_over = is_over,
+        .on_end_arg = str_starts(http_path(c), STR("/revocable")) ? &revoked : NULL,
     };
 
     (void)arg;
@@ -60,6 +68,7 @@ static int setup(void **state)
     cfg.half_closed_ns = NS_PER_S / 2;
     upstream_listener = test_listen(&upstream_port);
     connect_timeout_ns = 20 * NS_PER_S;
+    atomic_store(&revoked, false);
     server = test_start(&cfg, &port);
     return sem_init(&ended, 0, 0);
 }
@@ -637,11 +646,73 @@ static void reader_that_stands_still_holds_upstream_back(void **state)
     test_wait(&ended);
 }
 
+/* --- relays that are ended from outside --- */
+
+/* An answer that has begun and not ended. */
+static void begin_stream(const char *path, int *fd, int *up)
+{
+    *fd = test_connect(port);
+    test_puts(*fd, "GET ");
+    test_puts(*fd, path);
+    test_puts(*fd, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    *up = test_accept(upstream_listener);
+    (void)test_read_to(*up, "\r\n\r\n");
+    test_puts(*up, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmore\r\n");
+    (void)test_read_to(*fd, "more\r\n");
+}
+
+static void what_is_over_is_cut_when_the_call_returns_and_nothing_else_is(void **state)
+{
+    AUTO_CLOSE int fd = -1;
+    AUTO_CLOSE int up = -1;
+    AUTO_CLOSE int other_fd = -1;
+    AUTO_CLOSE int other_up = -1;
+    AUTO_CLOSE int tunnel_fd = test_connect(port);
+
+    (void)state;
+    begin_stream("/revocable/stream", &fd, &up);
+    begin_stream("/other", &other_fd, &other_up);
+    test_puts(tunnel_fd, "GET /revocable/tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
+                         "Upgrade: x\r\n\r\n");
+    AUTO_CLOSE int tunnel_up = test_accept(upstream_listener);
+    (void)test_read_to(tunnel_up, "\r\n\r\n");
+    test_puts(tunnel_up,
+              "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    (void)test_read_to(tunnel_fd, "\r\n\r\n");
+    http_server_end_relays(server); /* nothing is over yet */
+    assert_int_equal(relays(), 3);
+    atomic_store(&revoked, true);
+    http_server_end_relays(server);
+    assert_int_equal(relays(), 1);
+    assert_int_equal(sem_trywait(&ended), 0); /* no waiting: it has happened */
+    assert_int_equal(sem_trywait(&ended), 0);
+    test_expect_closed(fd);
+    test_expect_closed(tunnel_fd);
+    test_expect_closed(up);
+    test_expect_closed(tunnel_up);
+    test_puts(other_up, "0\r\n\r\n");
+    (void)test_read_to(other_fd, "0\r\n\r\n");
+}
+
+static void a_relay_that_begins_when_it_is_over_already_carries_nothing(void **state)
+{
+    (void)state;
+    atomic_store(&revoked, true);
+    AUTO_CLOSE int fd = test_connect(port);
+    test_puts(fd, "GET /revocable HTTP/1.1\r\nHost: a\r\n\r\n");
+    test_expect_closed(fd);
+    test_wait(&ended);
+    AUTO_CLOSE int up = test_accept(upstream_listener); /* the handler had connected already */
+    test_expect_closed(up);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(request_is_rewritten_for_upstream),
+        T(what_is_over_is_cut_when_the_call_returns_and_nothing_else_is),
+        T(a_relay_that_begins_when_it_is_over_already_carries_nothing),
         T(answer_is_rewritten_for_the_client_whose_connection_stays),
         T(request_behind_a_relayed_one_is_not_for_its_upstream),
         T(chunks_are_made_anew_in_both_directions),

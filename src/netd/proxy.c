@@ -15,26 +15,17 @@
 
 #include "base/auto.h"
 #include "base/clock.h"
-#include "codec/http1.h"
+#include "codec/http1_pass.h"
 #include "codec/tls_hello.h"
 #include "netd/netd.h"
 
 #define CONNS_MAX    2048u
 #define CONNS_OF_ONE 256u
-#define UP_BYTES     (HTTP1_HEAD_MAX + 1024u)
+#define UP_FILL      (HTTP1_HEAD_MAX + 1024u)     /* that are read from a client at most ... */
+#define UP_BYTES     (UP_FILL + HTTP1_GROWTH_MAX) /* ... and what they can become */
 #define DOWN_BYTES   32768u
 #define HELLO_NS     (10 * NS_PER_S) /* to say the name, and to reach the server */
 #define IDLE_NS      (900 * NS_PER_S)
-#define STATUS_N     13u /* "HTTP/1.1 101 " */
-
-enum phase {
-    PHASE_HELLO,   /* TLS: until its first message is whole */
-    PHASE_HEAD,    /* HTTP: at the beginning of a request */
-    PHASE_LENGTH,  /* in a body of known length */
-    PHASE_CHUNKED, /* in a chunked body */
-    PHASE_UPGRADE, /* asked for another protocol: nothing passes until the server agrees */
-    PHASE_TUNNEL   /* everything passes */
-};
 
 struct proxy_conn {
     struct proxy_conn *next;
@@ -44,16 +35,13 @@ struct proxy_conn {
     uint32_t addr;
     uint16_t port;
     char name[EGRESS_NAME_MAX + 1];
-    enum phase phase;
-    uint64_t body_left, n_heads;
-    uint64_t moved; /* bytes read and written: a connection where nothing moves ends */
-    struct http1_chunked chunked;
+    bool is_tls, is_named;  /* is_named: TLS whose first message has been looked at */
+    struct http1_pass pass; /* HTTP: where in its requests it is */
+    uint64_t moved;         /* bytes read and written: a connection where nothing moves ends */
     uint64_t until_ns;
     bool is_connected, client_eof, server_eof, told_server, told_client;
     size_t up_n, up_ok; /* bytes in `up`, and how many of them may go */
     size_t down_n;
-    char status[STATUS_N]; /* the beginning of what the server says, for PHASE_UPGRADE */
-    size_t status_n;
     char up[UP_BYTES], down[DOWN_BYTES];
 };
 
@@ -143,7 +131,7 @@ static int check_hello(struct netd *d, struct proxy_conn *c)
         return rc < 0 ? -EACCES : 0;
     if (h.encrypted || check_name(d, c, str_from(h.name)) < 0)
         return -EACCES;
-    c->phase = PHASE_TUNNEL;
+    c->is_named = true;
     return 0;
 }
 
@@ -154,109 +142,33 @@ static struct str without_port(struct str host)
     return name;
 }
 
-/* -EACCES, or 0 with c->up_ok moved over a whole head if there is one. */
-static int check_head(struct netd *d, struct proxy_conn *c)
+struct asked {
+    struct netd *d;
+    struct proxy_conn *c;
+};
+
+static int check_head(void *arg, const struct http1_head *head, struct http1_pass_order *order)
 {
-    struct http1_head head;
-    enum http1_reason why;
-    int n = http1_parse_request(c->up + c->up_ok, c->up_n - c->up_ok, &head, &why);
+    const struct asked *a = arg;
 
-    if (n == 0)
-        return 0;
-    if (n < 0 || check_name(d, c, without_port(head.host)) < 0)
-        return -EACCES;
-    c->up_ok += (size_t)n;
-    c->n_heads++;
-    c->body_left = head.content_length;
-    c->chunked = (struct http1_chunked){ 0 };
-    if (http1_get(&head, "Upgrade").p)
-        c->phase = PHASE_UPGRADE;
-    else if (head.framing == HTTP1_CHUNKED)
-        c->phase = PHASE_CHUNKED;
-    else if (head.framing == HTTP1_LENGTH && head.content_length > 0)
-        c->phase = PHASE_LENGTH;
-    /* Only the first request may change the protocol: then the server's first bytes are its
-     * answer to it, and nothing that a client can have put there. */
-    return c->phase == PHASE_UPGRADE && (head.framing != HTTP1_NO_BODY || c->n_heads > 1)
-               ? -EACCES
-               : 0;
-}
-
-static void pass_length(struct proxy_conn *c)
-{
-    size_t n = c->up_n - c->up_ok;
-
-    if (n > c->body_left)
-        n = (size_t)c->body_left;
-    c->up_ok += n;
-    c->body_left -= n;
-    if (c->body_left == 0)
-        c->phase = PHASE_HEAD;
-}
-
-static int pass_chunks(struct proxy_conn *c)
-{
-    while (c->up_ok < c->up_n && !c->chunked.done) {
-        struct str data;
-        long n = http1_chunked_decode(&c->chunked, c->up + c->up_ok, c->up_n - c->up_ok, &data);
-        if (n < 0)
-            return -EACCES;
-        if (n == 0)
-            break;
-        c->up_ok += (size_t)n;
-    }
-    if (c->chunked.done)
-        c->phase = PHASE_HEAD;
-    return 0;
-}
-
-/* Has the server agreed to leave HTTP? */
-static int check_upgrade(struct proxy_conn *c)
-{
-    if (c->status_n < STATUS_N)
-        return 0;
-    bool agreed =
-        memcmp(c->status, "HTTP/1.", 7) == 0 && memcmp(c->status + 8, " 101 ", 5) == 0;
-    c->phase = agreed ? PHASE_TUNNEL : PHASE_HEAD;
-    return 0;
-}
-
-static int check_step(struct netd *d, struct proxy_conn *c)
-{
-    switch (c->phase) {
-    case PHASE_HELLO:
-        return check_hello(d, c);
-    case PHASE_HEAD:
-        return check_head(d, c);
-    case PHASE_LENGTH:
-        pass_length(c);
-        return 0;
-    case PHASE_CHUNKED:
-        return pass_chunks(c);
-    case PHASE_UPGRADE:
-        return check_upgrade(c);
-    case PHASE_TUNNEL:
-        c->up_ok = c->up_n;
-        return 0;
-    }
-    return -EACCES;
+    (void)order;
+    return check_name(a->d, a->c, without_port(head->host));
 }
 
 /* As far as the bytes go. */
 static int check(struct netd *d, struct proxy_conn *c)
 {
-    size_t before;
-    enum phase phase;
+    struct asked a = { d, c };
 
-    do {
-        before = c->up_ok;
-        phase = c->phase;
-        int rc = check_step(d, c);
-        if (rc < 0)
-            return rc;
-    } while ((c->up_ok != before || c->phase != phase) && c->up_ok < c->up_n);
-    /* A head that fills the buffer will not get whole. */
-    return c->up_n == sizeof c->up && c->up_ok == 0 && c->phase <= PHASE_HEAD ? -EACCES : 0;
+    if (!c->is_tls)
+        return http1_pass_step(&c->pass, c->up, &c->up_n, sizeof c->up, &c->up_ok, check_head,
+                               &a);
+    if (!c->is_named && check_hello(d, c) < 0)
+        return -EACCES;
+    if (c->is_named)
+        c->up_ok = c->up_n;
+    /* A first message that fills the buffer will not get whole. */
+    return c->up_ok == 0 && c->up_n >= UP_FILL ? -EACCES : 0;
 }
 
 static void refuse(struct netd *d, struct proxy_conn *c)
@@ -295,7 +207,7 @@ static int update(struct netd *d, struct proxy_conn *c)
 {
     uint32_t client = 0, server = 0;
 
-    if (!c->client_eof && c->up_n < sizeof c->up)
+    if (!c->client_eof && c->up_n < UP_FILL)
         client |= EPOLLIN;
     if (c->down_n > 0)
         client |= EPOLLOUT;
@@ -312,7 +224,7 @@ static int update(struct netd *d, struct proxy_conn *c)
 /* Reads what there is room for, adding to *moved. 0; -EPIPE at a failure. */
 static int fill(int fd, char *p, size_t *n, size_t max, bool *eof, uint64_t *moved)
 {
-    if (*n == max || *eof)
+    if (*n >= max || *eof)
         return 0;
     ssize_t got = recv(fd, p + *n, max - *n, MSG_DONTWAIT);
     if (got < 0)
@@ -340,16 +252,22 @@ static int flush(int fd, char *p, size_t *n, size_t *ok, uint64_t *moved)
 
 static int pump_up(struct netd *d, struct proxy_conn *c)
 {
-    if (fill(c->client.fd, c->up, &c->up_n, sizeof c->up, &c->client_eof, &c->moved) < 0)
+    if (fill(c->client.fd, c->up, &c->up_n, UP_FILL, &c->client_eof, &c->moved) < 0)
         return -EPIPE;
-    if (c->up_ok < c->up_n || c->phase == PHASE_UPGRADE) {
-        int rc = check(d, c);
+    for (;;) {
+        int rc = c->up_ok < c->up_n || c->pass.phase == HTTP1_PASS_UPGRADE ? check(d, c) : 0;
         if (rc < 0)
             return rc;
+        if (c->server.fd < 0)
+            return c->up_ok > 0 ? connect_server(d, c) : 0;
+        size_t may_go = c->up_ok;
+        if (!c->is_connected || may_go == 0)
+            return 0;
+        if (flush(c->server.fd, c->up, &c->up_n, &c->up_ok, &c->moved) < 0)
+            return -EPIPE;
+        if (c->up_ok > 0 || c->up_n == 0)
+            return 0; /* else a head may have waited for the room that there is now */
     }
-    if (c->server.fd < 0)
-        return c->up_ok > 0 ? connect_server(d, c) : 0;
-    return c->is_connected ? flush(c->server.fd, c->up, &c->up_n, &c->up_ok, &c->moved) : 0;
 }
 
 static int pump_down(struct proxy_conn *c)
@@ -360,8 +278,7 @@ static int pump_down(struct proxy_conn *c)
         return 0;
     if (fill(c->server.fd, c->down, &c->down_n, sizeof c->down, &c->server_eof, &c->moved) < 0)
         return -EPIPE;
-    for (size_t i = before; i < c->down_n && c->status_n < STATUS_N; i++)
-        c->status[c->status_n++] = c->down[i];
+    http1_pass_saw(&c->pass, c->down + before, c->down_n - before);
     size_t ok = c->down_n;
     return flush(c->client.fd, c->down, &c->down_n, &ok, &c->moved);
 }
@@ -410,7 +327,7 @@ static void on_client(struct netd *d, struct watch *w, uint32_t events)
         (struct proxy_conn *)(void *)((char *)w - offsetof(struct proxy_conn, client));
 
     /* It is reported again and again: nothing to be read, or no room to read it, is the end. */
-    if (events & EPOLLERR || (events & EPOLLHUP && (c->client_eof || c->up_n == sizeof c->up)))
+    if (events & EPOLLERR || (events & EPOLLHUP && (c->client_eof || c->up_n >= UP_FILL)))
         conn_reset(d, c);
     else
         pump(d, c);
@@ -495,7 +412,7 @@ static void on_accept(struct netd *d, struct watch *w, uint32_t events)
     c->generation = b->generation;
     c->addr = addr;
     c->port = port;
-    c->phase = port == 443 ? PHASE_HELLO : PHASE_HEAD;
+    c->is_tls = port == 443;
     c->until_ns = clock_mono_ns() + HELLO_NS;
     c->next = d->conns;
     d->conns = c;

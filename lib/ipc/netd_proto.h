@@ -4,7 +4,8 @@
  * Transport: a SOCK_SEQPACKET Unix socket, RUN/netd.sock; native byte order, both ends are one
  * build (`version` in every message says so). A peer is served only if SO_PEERCRED says that it
  * runs as the API's uid. A request is one struct netd_msg, with a descriptor if it says so,
- * followed by n_rules messages of struct egress_rule and n_pairs of struct netd_pair. Each
+ * followed by n_rules messages of struct egress_rule, n_transforms of struct transform (which hold
+ * secrets) and n_pairs of struct netd_pair. Each
  * request is answered once, in order. Wrong size, type, fd count or a value outside of its range
  * ends the connection.
  *
@@ -13,8 +14,9 @@
 #pragma once
 #include "ipc/ids.h"
 #include "policy/egress.h"
+#include "policy/transform.h"
 
-#define NETD_VERSION    1u
+#define NETD_VERSION    2u
 #define NETD_PAIRS_MAX  64u
 #define NETD_TEXT_MAX   4096u /* bytes of a key or a value of the creator's metadata */
 #define NETD_TEMPLATE_N 64u
@@ -26,9 +28,10 @@
 enum netd_type {
     NETD_HELLO = 1, /* answered by itself. 0 fds */
     NETD_ATTACH, /* give a sandbox a network, with this policy in force before its first packet; or
-                    tell again of one that has it. 1 fd: MONITOR_NETNS's. Rules and pairs follow */
+                    tell again of one that has it. 1 fd: MONITOR_NETNS's. Rules, transforms and
+                    pairs follow */
     NETD_POLICY, /* replace the policy of one that has a network; flows that it does not allow are
-                    cut. 0 fds. Rules follow. -ENOENT */
+                    cut. 0 fds. Rules and transforms follow. -ENOENT */
     NETD_DETACH, /* forget one that has ended; its interface goes with its namespace. 0 fds */
     NETD_SYNCED, /* all that live have been attached: what is left of others is removed. 0 fds */
     NETD_STATS   /* counters of all together. 0 fds */
@@ -62,18 +65,20 @@ struct netd_counters {
 struct netd_msg {
     uint32_t type; /* enum netd_type */
     uint32_t version;
-    uint64_t request_id; /* echoed */
-    int32_t status;      /* answers: 0 or -errno */
-    uint32_t n_rules;    /* ATTACH, POLICY: at most EGRESS_RULES_MAX */
-    uint32_t n_pairs;    /* ATTACH: at most NETD_PAIRS_MAX */
-    uint32_t open;       /* ATTACH, POLICY: egress_policy.open, 0 or 1 */
+    uint64_t request_id;   /* echoed */
+    int32_t status;        /* answers: 0 or -errno */
+    uint32_t n_rules;      /* ATTACH, POLICY: at most EGRESS_RULES_MAX */
+    uint32_t n_transforms; /* ATTACH, POLICY: at most TRANSFORM_MAX */
+    uint32_t n_pairs;      /* ATTACH: at most NETD_PAIRS_MAX */
+    uint32_t open;         /* ATTACH, POLICY: egress_policy.open, 0 or 1 */
     struct sandbox_id id;
     char template[NETD_TEMPLATE_N]; /* ATTACH: for the metadata service; NUL-terminated */
     uint32_t address;               /* answer to ATTACH: the sandbox's, host order */
     uint32_t n_attached;            /* answer to HELLO and STATS */
+    uint32_t unused;                /* 0 */
     struct netd_counters counters;  /* answer to STATS */
 };
-_Static_assert(sizeof(struct netd_msg) == 32 + 24 + 64 + 8 + 8 * (6 + NETD_WHY_MAX),
+_Static_assert(sizeof(struct netd_msg) == 32 + 24 + 64 + 16 + 8 * (6 + NETD_WHY_MAX),
                "wire size");
 
 /* One entry of the metadata that the sandbox's creator gave. */

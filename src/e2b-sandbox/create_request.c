@@ -176,8 +176,6 @@ static bool says_something(const json_t *v)
     return json_is_array(v) ? json_array_size(v) > 0 : v && !json_is_null(v);
 }
 
-/* Sandboxes have no network but their own loopback, so what is denied is denied already; anything that opens or
- * redirects something cannot be had. */
 static int read_network(const json_t *j, struct create_request *r, struct err *e)
 {
     json_t *network = NULL;
@@ -189,7 +187,13 @@ static int read_network(const json_t *j, struct create_request *r, struct err *e
     enum internet_wish wish = rc == 0    ? INTERNET_UNSET
                               : internet ? INTERNET_ALLOWED
                                          : INTERNET_DENIED;
-    return network_wish_parse(network, "network.", wish, &r->network, e);
+    if (network_wish_parse(network, NETWORK_CREATE, "network.", wish, &r->network, e) < 0)
+        return -e->code;
+    return r->network.is_private && !r->secure
+               ? err_say(e, EINVAL,
+                         "field 'network.allowPublicTraffic': false needs a secured sandbox: "
+                         "leave 'secure' out or set it to true")
+               : 0;
 }
 
 static int check_auto(const json_t *j, struct err *e)

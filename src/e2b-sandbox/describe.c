@@ -25,7 +25,7 @@ static void time_field(struct buf *b, const char *name, uint64_t real_ns)
     buf_addf(b, "\"%s\":\"%s\",", name, text);
 }
 
-void describe_sandbox(const struct app *a, const struct sandbox *s, struct buf *out)
+void describe_sandbox(const struct app *a, struct sandbox *s, struct buf *out)
 {
     buf_add_char(out, '{');
     text_field(out, "templateID", s->facts.template);
@@ -39,7 +39,8 @@ void describe_sandbox(const struct app *a, const struct sandbox *s, struct buf *
         text_field(out, "domain", a->config.domain);
     else
         buf_add_cstr(out, "\"domain\":null,");
-    buf_add_cstr(out, "\"trafficAccessToken\":null}");
+    network_describe_token(s, out);
+    buf_add_char(out, '}');
 }
 
 /* All of a ListedSandbox but the closing brace. */

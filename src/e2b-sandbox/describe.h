@@ -6,7 +6,7 @@
 #include "store/template.h"
 
 /* Sandbox: the answer of create and connect. */
-void describe_sandbox(const struct app *a, const struct sandbox *s, struct buf *out);
+void describe_sandbox(const struct app *a, struct sandbox *s, struct buf *out);
 /* ListedSandbox. */
 void describe_listed(struct sandbox *s, struct buf *out);
 /* SandboxDetail, with a report of how it is isolated; asks the monitor and the kernel for that. */

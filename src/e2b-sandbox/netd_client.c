@@ -36,16 +36,17 @@ struct netd_client {
 
 /* --- one connection --- */
 
-static int exchange(int fd, struct netd_msg *m, int with, const struct egress_rule *rule,
-                    const struct netd_pair *pair)
+static int exchange(int fd, struct netd_msg *m, int with, const struct netd_more *more)
 {
     struct netd_msg answer = { 0 };
     int rc = ipc_send(fd, m, sizeof *m, &with, with >= 0 ? 1 : 0);
 
     for (uint32_t i = 0; rc == 0 && i < m->n_rules; i++)
-        rc = ipc_send(fd, &rule[i], sizeof rule[i], NULL, 0);
+        rc = ipc_send(fd, &more->rule[i], sizeof more->rule[i], NULL, 0);
+    for (uint32_t i = 0; rc == 0 && i < m->n_transforms; i++)
+        rc = ipc_send(fd, &more->transform[i], sizeof more->transform[i], NULL, 0);
     for (uint32_t i = 0; rc == 0 && i < m->n_pairs; i++)
-        rc = ipc_send(fd, &pair[i], sizeof pair[i], NULL, 0);
+        rc = ipc_send(fd, &more->pair[i], sizeof more->pair[i], NULL, 0);
     if (rc == 0)
         rc = ipc_recv(fd, &answer, sizeof answer, NULL, 0, NULL);
     if (rc < 0)
@@ -68,12 +69,11 @@ static int connect_once(const struct netd_client *n)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
         connect(fd, (const struct sockaddr *)&n->address, sizeof n->address) < 0)
         return -errno;
-    int rc = exchange(fd, &hello, -1, NULL, NULL);
+    int rc = exchange(fd, &hello, -1, NULL);
     return rc < 0 ? rc : fd_steal(&fd);
 }
 
-int netd_call(struct netd_client *n, struct netd_msg *m, int fd, const struct egress_rule *rule,
-              const struct netd_pair *pair)
+int netd_call(struct netd_client *n, struct netd_msg *m, int fd, const struct netd_more *more)
 {
     (void)pthread_mutex_lock(&n->call_lock);
     (void)pthread_mutex_lock(&n->lock);
@@ -81,7 +81,7 @@ int netd_call(struct netd_client *n, struct netd_msg *m, int fd, const struct eg
     (void)pthread_mutex_unlock(&n->lock);
     m->version = NETD_VERSION;
     m->request_id = ++n->next_id;
-    int rc = to < 0 ? -ENOTCONN : exchange(to, m, fd, rule, pair);
+    int rc = to < 0 ? -ENOTCONN : exchange(to, m, fd, more);
     if (rc < 0 && to >= 0)
         (void)shutdown(to,
                        SHUT_RDWR); /* an answer that comes later would be taken for another's */

@@ -17,9 +17,14 @@ int netd_start(struct netd_client **out, const char *path, const struct netd_eve
                struct err *e);
 void netd_stop(struct netd_client *n); /* NULL is fine */
 
-/* One request. fd >= 0 goes with it and stays the caller's. m becomes the answer. 0, or -ENOTCONN, -ETIMEDOUT, or what netd
- * answered. */
-int netd_call(struct netd_client *n, struct netd_msg *m, int fd, const struct egress_rule *rule,
-              const struct netd_pair *pair);
+/* What follows a request: n_rules, n_transforms and n_pairs of it say how many. Borrowed. */
+struct netd_more {
+    const struct egress_rule *rule;
+    const struct transform *transform;
+    const struct netd_pair *pair;
+};
+/* One request, with what follows it (or NULL). fd >= 0 goes with it and stays the caller's. m becomes the answer. 0, or -ENOTCONN,
+ * -ETIMEDOUT, or what netd answered. */
+int netd_call(struct netd_client *n, struct netd_msg *m, int fd, const struct netd_more *more);
 /* Is everything told? Waits up to timeout_ns for it. */
 bool netd_wait_told(struct netd_client *n, uint64_t timeout_ns);

@@ -11,6 +11,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rand.h"
 #include "codec/json.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/netd_client.h"
@@ -57,15 +58,17 @@ static int attach(struct app *a, struct sandbox *s, const struct network_wish *w
     struct netd_msg m = { .type = NETD_ATTACH,
                           .id = s->facts.id,
                           .n_rules = (uint32_t)w->policy.n,
+                          .n_transforms = (uint32_t)w->n_transforms,
                           .open = w->policy.open };
     AUTO_CLOSE int fd = -1;
     AUTO_FREE struct netd_pair *pair = make_pairs(s, &m.n_pairs);
+    const struct netd_more more = { w->rule, w->transform, pair };
     int rc = monitor_netns(s, a->warden, &fd);
 
     if (rc < 0)
         return rc;
     (void)str_copy(str_from(s->facts.template), m.template, sizeof m.template); /* else "" */
-    return netd_call(a->netd, &m, fd, w->rule, pair);
+    return netd_call(a->netd, &m, fd, &more);
 }
 
 static int set_policy(struct app *a, struct sandbox *s, const struct network_wish *w)
@@ -73,8 +76,11 @@ static int set_policy(struct app *a, struct sandbox *s, const struct network_wis
     struct netd_msg m = { .type = NETD_POLICY,
                           .id = s->facts.id,
                           .n_rules = (uint32_t)w->policy.n,
+                          .n_transforms = (uint32_t)w->n_transforms,
                           .open = w->policy.open };
-    return netd_call(a->netd, &m, -1, w->rule, NULL);
+    const struct netd_more more = { w->rule, w->transform, NULL };
+
+    return netd_call(a->netd, &m, -1, &more);
 }
 
 /* True if there is nothing more to tell of it. */
@@ -111,7 +117,7 @@ static bool tell_all(void *arg)
         told = tell_one(a, all->sandbox[i]) && told;
         sandbox_put(all->sandbox[i]);
     }
-    return told && netd_call(a->netd, &synced, -1, NULL, NULL) == 0;
+    return told && netd_call(a->netd, &synced, -1, NULL) == 0;
 }
 
 int network_start(struct app *a, struct err *e)
@@ -226,18 +232,13 @@ static int put_in_force(struct app *a, struct sandbox *s, const struct network_w
 
 static int change(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f)
 {
-    enum internet_wish internet = w->internet;
-    AUTO_FREE char *text = strdup(w->text ? w->text : "");
     struct err e;
 
-    if (!text) {
-        say(f, 500, "internal_server_error", "out of memory");
-        return -1;
-    }
     if (put_in_force(a, s, w, f) < 0)
         return -1;
     take_wish(s, w);
-    if (registry_set_network(a->registry, &s->facts.id, internet, text, &e) == 0)
+    /* Nobody else changes it: change_lock. */
+    if (registry_set_network(a->registry, &s->facts.id, &s->network.wish, &e) == 0)
         return 0;
     log_error("registry_failed", "sandbox=%s err=\"%s\"", s->facts.id.text, e.text);
     say(f, 500, "internal_server_error",
@@ -247,8 +248,13 @@ static int change(struct app *a, struct sandbox *s, struct network_wish *w, stru
 
 int network_change(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f)
 {
+    int rc = -1;
+
     (void)pthread_mutex_lock(&s->change_lock);
-    int rc = change(a, s, w, f);
+    if (network_wish_keep_ingress(w, &s->network.wish) < 0)
+        say(f, 500, "internal_server_error", "out of memory");
+    else
+        rc = change(a, s, w, f);
     (void)pthread_mutex_unlock(&s->change_lock);
     return rc;
 }
@@ -258,7 +264,12 @@ int network_give(struct app *a, struct sandbox *s, struct network_wish *w, struc
     /* The usual one: nothing was wished for or is given, and nothing need be remembered. */
     if (!a->config.internet && w->internet == INTERNET_UNSET && !w->text)
         return 0;
-    return network_change(a, s, w, f);
+    if (w->is_private)
+        rand_hex(w->traffic_token, TRAFFIC_TOKEN_MAX / 2);
+    (void)pthread_mutex_lock(&s->change_lock);
+    int rc = change(a, s, w, f);
+    (void)pthread_mutex_unlock(&s->change_lock);
+    return rc;
 }
 
 void network_forget(struct app *a, struct sandbox *s)
@@ -267,23 +278,50 @@ void network_forget(struct app *a, struct sandbox *s)
 
     if (!a->netd || !s->network.is_attached)
         return;
-    int rc = netd_call(a->netd, &m, -1, NULL, NULL);
+    int rc = netd_call(a->netd, &m, -1, NULL);
     if (rc < 0) /* the next connection's NETD_SYNCED does it */
         log_warn("network_not_told", "sandbox=%s err=\"%s\"", s->facts.id.text,
                  strerrordesc_np(-rc));
 }
 
-void network_adopt(struct app *a, struct sandbox *s, enum internet_wish internet,
-                   const char *text)
+/* The wish that was stored: what is told of it, with the values of its rules in their places. */
+static int read_wish(const struct registry_row *row, struct network_wish *w, struct err *e)
+{
+    AUTO_JSON json_t *fields = *row->network ? json_parse(str_from(row->network), e) : NULL;
+    AUTO_JSON json_t *rules = *row->rules ? json_parse(str_from(row->rules), e) : NULL;
+
+    if ((*row->network && !fields) || (*row->rules && !rules))
+        return -EINVAL;
+    if (rules && json_object_set(fields, "rules", rules) < 0)
+        return err_set(e, ENOMEM, "take rules");
+    if (network_wish_parse(fields, NETWORK_CREATE, "network.", row->internet, w, e) < 0)
+        return -e->code;
+    return str_copy(str_from(row->traffic_token), w->traffic_token, sizeof w->traffic_token) <
+                       0 ||
+                   (w->is_private && !w->traffic_token[0])
+               ? err_say(e, EINVAL, "the traffic token is damaged")
+               : 0;
+}
+
+/* Nothing goes out, and nothing comes in: what was to be reached is not known. */
+static int read_nothing(struct network_wish *w, struct err *e)
+{
+    network_wish_fini(w);
+    if (network_wish_parse(NULL, NETWORK_CREATE, "", INTERNET_DENIED, w, e) < 0)
+        return -e->code;
+    w->is_private = true;
+    rand_hex(w->traffic_token, TRAFFIC_TOKEN_MAX / 2);
+    return 0;
+}
+
+void network_adopt(struct app *a, struct sandbox *s, const struct registry_row *row)
 {
     AUTO_NETWORK_WISH struct network_wish w = { 0 };
     struct err e = { 0 };
-    AUTO_JSON json_t *fields = *text ? json_parse(str_from(text), &e) : NULL;
 
-    if ((*text && !fields) || network_wish_parse(fields, "network.", internet, &w, &e) < 0) {
-        /* Damaged: nothing is reached rather than too much. */
+    if (read_wish(row, &w, &e) < 0) {
         log_error("network_not_adopted", "sandbox=%s err=\"%s\"", s->facts.id.text, e.text);
-        if (network_wish_parse(NULL, "", INTERNET_DENIED, &w, &e) < 0)
+        if (read_nothing(&w, &e) < 0)
             return;
     }
     s->network.is_attached = a->config.internet && network_wish_needs_network(&w);
@@ -308,6 +346,46 @@ void network_describe(struct sandbox *s, struct buf *out)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+void network_describe_token(struct sandbox *s, struct buf *out)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    buf_add_cstr(out, "\"trafficAccessToken\":");
+    if (s->network.wish.is_private)
+        json_write_str(out, str_from(s->network.wish.traffic_token));
+    else
+        buf_add_cstr(out, "null");
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+bool network_lets_in(struct sandbox *s, struct str token)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    bool in = !s->network.wish.is_private ||
+              str_eq_secret(token, str_from(s->network.wish.traffic_token));
+    (void)pthread_mutex_unlock(&s->lock);
+    return in;
+}
+
+void network_mask_host(struct sandbox *s, uint32_t port, char out[NETWORK_MASK_N])
+{
+    const struct str variable = STR("${PORT}");
+    AUTO_BUF struct buf b = BUF_INIT(NETWORK_MASK_N - 1);
+
+    (void)pthread_mutex_lock(&s->lock);
+    struct str mask = str_from(s->network.wish.mask_host);
+    for (size_t i = 0; i < mask.n; i++) {
+        if (str_starts(str_sub(mask, i, mask.n), variable)) {
+            buf_add_u64(&b, port);
+            i += variable.n - 1;
+        } else {
+            buf_add_char(&b, mask.p[i]);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    /* A port is shorter than its variable, so only memory can be wanting: then it is no name. */
+    (void)str_copy(buf_ok(&b) ? buf_str(&b) : STR("invalid"), out, NETWORK_MASK_N);
+}
+
 const char *network_kind(const struct app *a, struct sandbox *s)
 {
     (void)pthread_mutex_lock(&s->lock);
@@ -319,7 +397,7 @@ const char *network_kind(const struct app *a, struct sandbox *s)
 void network_metrics(struct app *a, struct buf *out)
 {
     struct netd_msg m = { .type = NETD_STATS };
-    bool up = a->netd && netd_call(a->netd, &m, -1, NULL, NULL) == 0;
+    bool up = a->netd && netd_call(a->netd, &m, -1, NULL) == 0;
 
     if (!a->netd)
         return;

@@ -5,6 +5,8 @@
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/network_wish.h"
 
+#define NETWORK_MASK_N (NETWORK_HOST_MAX + 1)
+
 /* Starts the client of netd if the operator allows networks. Waits a moment until netd knows what runs. */
 int network_start(struct app *a, struct err *e);
 
@@ -24,11 +26,15 @@ int network_change(struct app *a, struct sandbox *s, struct network_wish *w, str
 /* It has ended. */
 void network_forget(struct app *a, struct sandbox *s);
 /* At the start: what the registry knows of it. */
-void network_adopt(struct app *a, struct sandbox *s, enum internet_wish internet,
-                   const char *text);
+void network_adopt(struct app *a, struct sandbox *s, const struct registry_row *row);
 
 /* "allowInternetAccess":..., and "network":{...} if something was said, each with a comma behind it. */
 void network_describe(struct sandbox *s, struct buf *out);
+/* "trafficAccessToken":... */
+void network_describe_token(struct sandbox *s, struct buf *out);
+/* May a request to one of its ports, envd's left aside, go in? And the Host that it is to bring, in out, "" if it keeps its own. */
+bool network_lets_in(struct sandbox *s, struct str token);
+void network_mask_host(struct sandbox *s, uint32_t port, char out[NETWORK_MASK_N]);
 /* Of the isolation report: a string. */
 const char *network_kind(const struct app *a, struct sandbox *s);
 /* Prometheus series; none without netd. */

@@ -13,11 +13,13 @@
 #include "e2b-sandbox/audit.h"
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
+#include "e2b-sandbox/network.h"
 #include "e2b-sandbox/routing.h"
 #include "e2b-sandbox/signature.h"
 #include "ipc/monitor_proto.h"
 
 #define CONNECT_LIMIT_NS (5 * NS_PER_S)
+#define TRAFFIC_TOKEN    "E2B-Traffic-Access-Token"
 
 /* One exchange that is going on; lives from start to on_end. */
 struct exchange {
@@ -107,13 +109,17 @@ static void refuse_connection(struct http_conn *c, const struct sandbox *s, uint
 
 static void relay(struct http_conn *c, struct exchange *x, uint32_t port, int upstream_fd)
 {
-    static const char *const drop[] = { "X-API-Key", "X-E2B-API-Key", "E2b-Sandbox-Id",
-                                        "E2b-Sandbox-Port", NULL };
+    static const char *const drop[] = { "X-API-Key",        "X-E2B-API-Key", "E2b-Sandbox-Id",
+                                        "E2b-Sandbox-Port", TRAFFIC_TOKEN,   NULL };
+    char host[NETWORK_MASK_N] = "";
     AUTO_BUF struct buf body = BUF_INIT(1024);
 
     write_body(&body, x->s->facts.id.text, "The sandbox is running but port is not open", port,
                502);
+    if (port != MONITOR_AGENT_PORT)
+        network_mask_host(x->s, port, host);
     const struct http_relay r = { .upstream_fd = upstream_fd,
+                                  .host = str_from(host),
                                   .drop = drop,
                                   .connect_timeout_ns = CONNECT_LIMIT_NS,
                                   .fail_status = 502,
@@ -205,6 +211,12 @@ void proxy_handle(struct http_conn *c, struct app *a, const char *id, uint32_t p
     else if (port == MONITOR_AGENT_PORT && routing_is_process_path(http_path(c)) > 0 &&
              !caps_may_execute(&s->facts.caps, STR("bash")))
         refuse_processes(c);
+    else if (port != MONITOR_AGENT_PORT &&
+             !network_lets_in(s, http1_get(http_head(c), TRAFFIC_TOKEN)))
+        refuse(c, id, 403, NULL,
+               "The sandbox's ports are not public: send its trafficAccessToken in the header "
+               "e2b-traffic-access-token",
+               0);
     else
         forward(c, a, s, port);
 }

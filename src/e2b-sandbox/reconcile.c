@@ -41,7 +41,7 @@ static void adopt_row(const struct registry_row *row, void *arg)
     AUTO_SANDBOX struct sandbox *s = sandbox_new(&row->facts, row->metadata);
 
     if (s)
-        network_adopt(a, s, row->internet, row->network);
+        network_adopt(a, s, row);
     if (!s || !fleet_adopt(a->fleet, s, row->started_ns, row->end_ns))
         log_error("sandbox_not_adopted", "sandbox=%s", row->facts.id.text);
     else {

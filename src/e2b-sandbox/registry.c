@@ -29,13 +29,21 @@ static const char *const sql[STATEMENTS] = {
         "INSERT INTO networks (id, internet, policy) VALUES (?, ?, ?) ON CONFLICT (id) "
         "DO UPDATE SET internet = excluded.internet, policy = excluded.policy",
     [DROP_NETWORK] = "DELETE FROM networks WHERE id = ?",
+    [SET_SECRETS] =
+        "INSERT INTO network_secrets (id, rules, traffic_token) VALUES (?, ?, ?) ON CONFLICT "
+        "(id) "
+        "DO UPDATE SET rules = excluded.rules, traffic_token = excluded.traffic_token",
+    [DROP_SECRETS] = "DELETE FROM network_secrets WHERE id = ?",
     [END_UNFINISHED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = "
                        "'start_failed', token = NULL "
                        "WHERE state = 'starting'",
     [EACH_RUNNING] =
         "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
-        "coalesce(networks.internet, sandboxes.internet), metadata, token, policy, owner, caps "
-        "FROM sandboxes LEFT JOIN networks USING (id) WHERE state = 'running'",
+        "coalesce(networks.internet, sandboxes.internet), metadata, token, policy, owner, "
+        "caps, "
+        "rules, traffic_token "
+        "FROM sandboxes LEFT JOIN networks USING (id) LEFT JOIN network_secrets USING "
+        "(id) WHERE state = 'running'",
     [GET_ENDED] =
         "SELECT ended_ns, cause, owner, caps FROM sandboxes WHERE id = ? AND state = 'ended'",
     [PRUNE_OLD] = "DELETE FROM sandboxes WHERE state = 'ended' AND ended_ns < ?",
@@ -155,6 +163,13 @@ static const char networks[] = "CREATE TABLE IF NOT EXISTS networks ("
                                " policy TEXT NOT NULL"
                                ") STRICT, WITHOUT ROWID;"
                                "DELETE FROM networks WHERE id NOT IN "
+                               "(SELECT id FROM sandboxes WHERE state <> 'ended');"
+                               "CREATE TABLE IF NOT EXISTS network_secrets ("
+                               " id TEXT PRIMARY KEY,"
+                               " rules TEXT NOT NULL,"
+                               " traffic_token TEXT NOT NULL"
+                               ") STRICT, WITHOUT ROWID;"
+                               "DELETE FROM network_secrets WHERE id NOT IN "
                                "(SELECT id FROM sandboxes WHERE state <> 'ended');";
 
 /* --- one call --- */
@@ -472,6 +487,22 @@ int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t e
     return sql_finish(r, st, "store the end of a sandbox", e);
 }
 
+/* The pages are overwritten (secure_delete), and the log that still has them is emptied. */
+static int forget_secrets(struct registry *r, const struct sandbox_id *id, struct err *e)
+{
+    static const char what[] = "forget a sandbox's secrets";
+    sqlite3_stmt *st = sql_begin(r, DROP_SECRETS);
+
+    sql_bind_text(st, 1, id->text);
+    int rc = sql_run(r, st, what, e);
+    if (rc == 0 && sqlite3_changes(r->db) > 0 &&
+        sqlite3_wal_checkpoint_v2(r->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
+            SQLITE_OK)
+        rc = sql_fail(r, what, e);
+    (void)pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
 int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
                        uint64_t now_ns, struct err *e)
 {
@@ -484,18 +515,34 @@ int registry_set_ended(struct registry *r, const struct sandbox_id *id, const ch
         return -e->code;
     st = sql_begin(r, DROP_NETWORK);
     sql_bind_text(st, 1, id->text);
-    return sql_finish(r, st, "forget a sandbox's network", e);
+    if (sql_finish(r, st, "forget a sandbox's network", e) < 0)
+        return -e->code;
+    return forget_secrets(r, id, e);
 }
 
 int registry_set_network(struct registry *r, const struct sandbox_id *id,
-                         enum internet_wish internet, const char *policy, struct err *e)
+                         const struct network_wish *w, struct err *e)
 {
-    sqlite3_stmt *st = sql_begin(r, SET_NETWORK);
+    static const char what[] = "store a sandbox's network";
+    bool has_secrets = w->secrets || w->traffic_token[0];
+    int rc = sql_begin_all(r, what, e);
 
-    sql_bind_text(st, 1, id->text);
-    sql_bind_u64(st, 2, (uint64_t)internet);
-    sql_bind_text(st, 3, policy);
-    return sql_finish(r, st, "store a sandbox's network", e);
+    if (rc == 0) {
+        sqlite3_stmt *st = r->stmt[SET_NETWORK];
+        sql_bind_text(st, 1, id->text);
+        sql_bind_u64(st, 2, (uint64_t)w->internet);
+        sql_bind_text(st, 3, w->text ? w->text : "");
+        rc = sql_run(r, st, what, e);
+    }
+    if (rc == 0 && has_secrets) {
+        sqlite3_stmt *st = r->stmt[SET_SECRETS];
+        sql_bind_text(st, 1, id->text);
+        sql_bind_text(st, 2, w->secrets ? w->secrets : "");
+        sql_bind_text(st, 3, w->traffic_token);
+        rc = sql_run(r, st, what, e);
+    }
+    rc = sql_end_all(r, rc, what, e);
+    return rc < 0 || has_secrets ? rc : forget_secrets(r, id, e);
 }
 
 int registry_end_unfinished(struct registry *r, uint64_t now_ns, struct err *e)
@@ -522,6 +569,8 @@ static bool read_row(sqlite3_stmt *st, struct registry_row *row)
     row->internet =
         internet <= INTERNET_DENIED ? (enum internet_wish)internet : INTERNET_DENIED;
     row->network = sql_column_text(st, 10);
+    row->rules = sql_column_text(st, 13);
+    row->traffic_token = sql_column_text(st, 14);
     return str_copy(str_from(sql_column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
            sandbox_id_ok(&f->id) &&
            str_copy(str_from(sql_column_text(st, 1)), f->template, sizeof f->template) == 0 &&

@@ -50,10 +50,11 @@ int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64
                          struct err *e);
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
                      struct err *e);
-/* What it may reach; `policy` is JSON text or "". */
+/* Its network. Values of rules and the traffic token are in a table of their own, of which nothing is left in any file once the sandbox
+ * has ended or the rules are gone. */
 int registry_set_network(struct registry *r, const struct sandbox_id *id,
-                         enum internet_wish internet, const char *policy, struct err *e);
-/* Also forgets the token and the network. No error if there is no such row. */
+                         const struct network_wish *w, struct err *e);
+/* Also forgets the tokens and the network. No error if there is no such row. */
 int registry_set_ended(struct registry *r, const struct sandbox_id *id, const char *cause,
                        uint64_t now_ns, struct err *e);
 /* Rows 'starting' are of a create that died with this program: they become 'ended' with cause start_failed. Returns how many. */
@@ -64,7 +65,9 @@ struct registry_row {
     uint64_t started_ns, end_ns;
     const char *metadata; /* JSON text, borrowed during the call */
     enum internet_wish internet;
-    const char *network; /* JSON text or "", likewise */
+    const char *network;       /* network_wish.text or "", likewise */
+    const char *rules;         /* network_wish.secrets or "" */
+    const char *traffic_token; /* or "" */
 };
 /* Calls fn for each row 'running', in no order. fn must not call the registry. */
 int registry_each_running(struct registry *r,

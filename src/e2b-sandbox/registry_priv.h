@@ -16,6 +16,8 @@ enum statement {
     SET_ENDED,
     SET_NETWORK,
     DROP_NETWORK,
+    SET_SECRETS,
+    DROP_SECRETS,
     END_UNFINISHED,
     EACH_RUNNING,
     GET_ENDED,

@@ -67,14 +67,19 @@ static struct sandbox *find_sandbox(struct request *r)
     return NULL;
 }
 
-static void answer_sandbox(struct request *r, unsigned status, const struct sandbox *s)
+static void wipe(struct buf *b)
+{
+    if (b->p)
+        explicit_bzero(b->p, b->n); /* it held a token, or what rules keep secret */
+}
+
+static void answer_sandbox(struct request *r, unsigned status, struct sandbox *s)
 {
     AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
 
     describe_sandbox(r->a, s, &b);
     answer_json(r->c, status, NULL, &b);
-    if (b.p)
-        explicit_bzero(b.p, b.n); /* it held the token */
+    wipe(&b);
 }
 
 /* --- create --- */
@@ -139,8 +144,10 @@ static void create(struct request *r, enum create_version version)
     }
     if (!routes_read_body(r, &body))
         return;
-    if (create_request_parse(buf_str(&body), version, r->a->config.max_timeout_s, &want, &e) <
-        0) {
+    int rc =
+        create_request_parse(buf_str(&body), version, r->a->config.max_timeout_s, &want, &e);
+    wipe(&body);
+    if (rc < 0) {
         answer_error(r->c, 400, NULL, NULL, "%s", e.text);
         return;
     }
@@ -177,8 +184,7 @@ void route_get(struct request *r)
         return;
     describe_detail(r->a, s, &b);
     answer_json(r->c, 200, NULL, &b);
-    if (b.p)
-        explicit_bzero(b.p, b.n); /* it held the token */
+    wipe(&b);
 }
 
 void route_kill(struct request *r)
@@ -284,7 +290,7 @@ static int parse_network(struct str body, struct network_wish *w, struct err *e)
 
     if (rc < 0)
         return rc;
-    return network_wish_parse(j, "",
+    return network_wish_parse(j, NETWORK_UPDATE, "",
                               rc == 0    ? INTERNET_UNSET
                               : internet ? INTERNET_ALLOWED
                                          : INTERNET_DENIED,
@@ -301,7 +307,9 @@ void route_network(struct request *r)
 
     if (!s || !routes_read_body(r, &body))
         return;
-    if (parse_network(buf_str(&body), &w, &e) < 0)
+    int rc = parse_network(buf_str(&body), &w, &e);
+    wipe(&body);
+    if (rc < 0)
         answer_error(r->c, 400, NULL, NULL, "%s", e.text);
     /* Who sees a sandbox has all that it has. */
     else if (network_admit_change(r->a, &s->facts.caps, &w, &f) < 0 ||

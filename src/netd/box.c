@@ -22,12 +22,25 @@ struct box *box_by_addr(struct netd *d, uint32_t addr)
     return index < NETD_BOXES_MAX && d->box[index].used ? &d->box[index] : NULL;
 }
 
+void transforms_free(struct transform *t, size_t n)
+{
+    if (t)
+        explicit_bzero(t, n * sizeof *t);
+    free(t);
+}
+
+size_t box_transforms(const struct box *b, const char *name, size_t *first)
+{
+    return transform_find(b->transform, b->n_transforms, name, first);
+}
+
 void box_free(struct netd *d, struct box *b)
 {
     for (size_t i = 0; i < NETD_WHY_MAX; i++)
         d->denied[i] += b->denied[i];
     free((void *)(uintptr_t)b->policy.rule);
     free(b->region);
+    transforms_free(b->transform, b->n_transforms);
     free(b->pair);
     free(b->pin);
     explicit_bzero(b->token, sizeof b->token);

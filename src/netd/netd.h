@@ -59,6 +59,9 @@ struct box {
     struct egress_region *region; /* what the kernel has, owned */
     size_t n_regions;
 
+    struct transform *transform; /* owned, wiped at the end: headers to set, by host */
+    size_t n_transforms;
+
     struct netd_pair *pair; /* owned */
     size_t n_pairs;
 
@@ -102,8 +105,9 @@ struct netd {
     struct netd_msg request; /* being received, with what must still follow it */
     int request_fd;
     struct egress_rule rule[EGRESS_RULES_MAX];
-    struct netd_pair *pair; /* n_pairs of the request, owned */
-    uint32_t rules_got, pairs_got;
+    struct transform *transform; /* n_transforms of the request, owned */
+    struct netd_pair *pair;      /* n_pairs of the request, owned */
+    uint32_t rules_got, transforms_got, pairs_got;
 
     int route_fd, flow_fd; /* netlink: links and addresses, connections */
     uint32_t sequence;
@@ -139,6 +143,10 @@ void box_denied(struct netd *d, struct box *b, enum netd_why why, uint32_t addr,
 /* The pin of that name and address, or NULL. */
 struct pin *box_pin(struct box *b, const char *name, uint32_t addr, uint64_t now_ns);
 bool box_has_pin_to(const struct box *b, uint32_t addr, uint64_t now_ns);
+/* The headers to set on its requests to that name: *first of b->transform and how many. */
+size_t box_transforms(const struct box *b, const char *name, size_t *first);
+/* Owned and wiped; n of them. */
+void transforms_free(struct transform *t, size_t n);
 /* Makes a pin last until then, in memory. False if there is no room. */
 bool box_add_pin(struct box *b, const char *name, uint32_t addr, uint64_t until_ns,
                  uint64_t now_ns);
@@ -188,8 +196,8 @@ int resolver_open(struct netd *d, struct err *e);
 void resolver_tick(struct netd *d, uint64_t now_ns);
 int proxy_open(struct netd *d, struct err *e);
 void proxy_tick(struct netd *d, uint64_t now_ns);
-void proxy_recheck(struct netd *d,
-                   struct box *b); /* after its policy has changed, or its end */
+/* After its policy has changed, or its end; `other_headers`: those that are set have changed, too. */
+void proxy_recheck(struct netd *d, struct box *b, bool other_headers);
 int metadata_open(struct netd *d, struct err *e);
 /* What the metadata service answers to a whole request head. Pure but for the box's tokens. */
 struct http1_head;

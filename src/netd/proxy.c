@@ -36,6 +36,8 @@ struct proxy_conn {
     uint16_t port;
     char name[EGRESS_NAME_MAX + 1];
     bool is_tls, is_named;  /* is_named: TLS whose first message has been looked at */
+    bool is_raw;            /* nothing is looked at: the address is open by itself */
+    bool is_changed;        /* headers have been set on a request of it */
     struct http1_pass pass; /* HTTP: where in its requests it is */
     uint64_t moved;         /* bytes read and written: a connection where nothing moves ends */
     uint64_t until_ns;
@@ -80,44 +82,74 @@ static void conn_reset(struct netd *d, struct proxy_conn *c)
 
 /* --- may it? --- */
 
-static bool name_leads_there(struct netd *d, const struct proxy_conn *c, const char *name)
+static struct box *box_of(struct netd *d, const struct proxy_conn *c)
 {
     struct box *b = &d->box[c->index];
+    return b->used && b->generation == c->generation ? b : NULL;
+}
 
-    return b->used && b->generation == c->generation &&
-           egress_name_allowed(&b->policy, name, EGRESS_TCP, c->port) &&
-           box_pin(b, name, c->addr, clock_mono_ns()) != NULL;
+static bool address_is_open(const struct box *b, const struct proxy_conn *c)
+{
+    return egress_address_allowed(&b->policy, EGRESS_TCP, c->addr, c->port);
 }
 
 /* A connection that stands is looked at again when the policy changes: the name must still be
  * allowed; the pin may have run out meanwhile, as DNS answers do. */
-static bool may_stay(struct netd *d, const struct proxy_conn *c)
+static bool may_stay(struct netd *d, const struct proxy_conn *c, bool other_headers)
 {
-    struct box *b = &d->box[c->index];
+    const struct box *b = box_of(d, c);
 
-    return b->used && b->generation == c->generation &&
-           (!c->name[0] || egress_name_allowed(&b->policy, c->name, EGRESS_TCP, c->port));
+    if (!b || (c->is_changed && other_headers))
+        return false;
+    if (c->is_raw)
+        return address_is_open(b, c);
+    return !c->name[0] || egress_name_allowed(&b->policy, c->name, EGRESS_TCP, c->port) ||
+           address_is_open(b, c);
 }
 
-void proxy_recheck(struct netd *d, struct box *b)
+void proxy_recheck(struct netd *d, struct box *b, bool other_headers)
 {
     struct proxy_conn *next;
 
     for (struct proxy_conn *c = d->conns; c; c = next) {
         next = c->next;
-        if (c->index == b->index && !may_stay(d, c))
+        if (c->index == b->index && !may_stay(d, c, other_headers))
             conn_reset(d, c);
     }
 }
 
-/* -EACCES, or 0 with the name noted. */
-static int check_name(struct netd *d, struct proxy_conn *c, struct str said)
+/* What goes on under a name: it must be allowed and have led there, or the address must be open by
+ * itself. Headers are set only where the name has led. -EACCES, or 0 with the name noted and how
+ * many headers there are. */
+static int check_name(struct netd *d, struct proxy_conn *c, struct str said, size_t *first,
+                      size_t *n)
 {
+    struct box *b = box_of(d, c);
     char name[EGRESS_NAME_MAX + 1];
 
-    if (egress_name_normalise(said, name) < 0 || !name_leads_there(d, c, name))
+    *n = 0;
+    if (!b)
         return -EACCES;
-    memcpy(c->name, name, sizeof name);
+    bool is_name = egress_name_normalise(said, name) == 0;
+    bool has_led = is_name && box_pin(b, name, c->addr, clock_mono_ns()) != NULL;
+    if (!(has_led && egress_name_allowed(&b->policy, name, EGRESS_TCP, c->port)) &&
+        !address_is_open(b, c))
+        return -EACCES;
+    if (is_name)
+        memcpy(c->name, name, sizeof name);
+    if (has_led)
+        *n = box_transforms(b, name, first);
+    return 0;
+}
+
+/* No name can be read: only where the address is open by itself. */
+static int pass_raw(struct netd *d, struct proxy_conn *c)
+{
+    const struct box *b = box_of(d, c);
+
+    if (!b || !address_is_open(b, c))
+        return -EACCES;
+    c->is_raw = true;
     return 0;
 }
 
@@ -125,11 +157,14 @@ static int check_hello(struct netd *d, struct proxy_conn *c)
 {
     uint8_t scratch[TLS_HELLO_MAX];
     struct tls_hello h;
+    size_t first, n;
     int rc = tls_hello_read((const uint8_t *)c->up, c->up_n, scratch, &h);
 
-    if (rc <= 0)
-        return rc < 0 ? -EACCES : 0;
-    if (h.encrypted || check_name(d, c, str_from(h.name)) < 0)
+    if (rc == 0)
+        return 0;
+    if (rc < 0 || h.encrypted)
+        return pass_raw(d, c);
+    if (check_name(d, c, str_from(h.name), &first, &n) < 0)
         return -EACCES;
     c->is_named = true;
     return 0;
@@ -145,30 +180,50 @@ static struct str without_port(struct str host)
 struct asked {
     struct netd *d;
     struct proxy_conn *c;
+    struct http1_set set[TRANSFORM_HEADERS_MAX];
 };
 
 static int check_head(void *arg, const struct http1_head *head, struct http1_pass_order *order)
 {
-    const struct asked *a = arg;
+    struct asked *a = arg;
+    size_t first = 0, n;
+    int rc = check_name(a->d, a->c, without_port(head->host), &first, &n);
 
-    (void)order;
-    return check_name(a->d, a->c, without_port(head->host));
+    if (rc < 0)
+        return rc;
+    const struct transform *t = a->d->box[a->c->index].transform + first;
+    for (size_t i = 0; i < n && i < ARRAY_LEN(a->set); i++)
+        a->set[i] =
+            (struct http1_set){ { t[i].name, t[i].name_n }, { t[i].value, t[i].value_n } };
+    *order = (struct http1_pass_order){ a->set, n };
+    a->c->is_changed = a->c->is_changed || n > 0;
+    return 0;
+}
+
+static int check_requests(struct netd *d, struct proxy_conn *c)
+{
+    struct asked a = { .d = d, .c = c };
+    int rc =
+        http1_pass_step(&c->pass, c->up, &c->up_n, sizeof c->up, &c->up_ok, check_head, &a);
+
+    /* Something else than HTTP from the beginning. */
+    return rc < 0 && c->pass.n_heads == 0 && !c->is_changed ? pass_raw(d, c) : rc;
 }
 
 /* As far as the bytes go. */
 static int check(struct netd *d, struct proxy_conn *c)
 {
-    struct asked a = { d, c };
+    int rc = 0;
 
-    if (!c->is_tls)
-        return http1_pass_step(&c->pass, c->up, &c->up_n, sizeof c->up, &c->up_ok, check_head,
-                               &a);
-    if (!c->is_named && check_hello(d, c) < 0)
-        return -EACCES;
-    if (c->is_named)
+    if (!c->is_raw && !c->is_named)
+        rc = c->is_tls ? check_hello(d, c) : check_requests(d, c);
+    if (rc < 0)
+        return rc;
+    if (c->is_raw || c->is_named)
         c->up_ok = c->up_n;
-    /* A first message that fills the buffer will not get whole. */
-    return c->up_ok == 0 && c->up_n >= UP_FILL ? -EACCES : 0;
+    /* A first message or head that fills the buffer will not get whole. */
+    return c->up_ok == 0 && c->up_n >= UP_FILL && c->pass.phase == HTTP1_PASS_HEAD ? -EACCES
+                                                                                   : 0;
 }
 
 static void refuse(struct netd *d, struct proxy_conn *c)

@@ -146,14 +146,16 @@ static bool pin(struct netd *d, struct box *b, const char *name, uint32_t addr, 
 static size_t take_addresses(struct netd *d, struct box *b, const struct question *q,
                              struct dns_answer *a)
 {
-    size_t n = 0;
+    size_t n = 0, first;
+    bool is_pinned =
+        q->verdict == EGRESS_NAME_PINNED || box_transforms(b, q->query.name, &first) > 0;
 
     for (size_t i = 0; i < a->n && n < PINS_PER_ANSWER; i++) {
         if (egress_is_special(a->addr[i])) {
             box_denied(d, b, NETD_WHY_REBIND, a->addr[i], 53, EGRESS_UDP, q->query.name);
             continue;
         }
-        if (q->verdict == EGRESS_NAME_PINNED && !pin(d, b, q->query.name, a->addr[i], a->ttl_s))
+        if (is_pinned && !pin(d, b, q->query.name, a->addr[i], a->ttl_s))
             continue;
         a->addr[n++] = a->addr[i];
     }

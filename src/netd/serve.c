@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "codec/http1_pass.h"
 #include "ipc/ipc.h"
 #include "netd/netd.h"
 
@@ -87,7 +88,7 @@ static void remove_box(struct netd *d, struct box *b)
     flow_cut(d, b, true);
     table_unpin(d, b);
     b->used = false;
-    proxy_recheck(d, b);
+    proxy_recheck(d, b, true);
     box_free(d, b);
 }
 
@@ -101,8 +102,10 @@ static void renew_pins(struct netd *d, struct box *b)
 
     for (size_t i = 0; i < b->n_pins; i++) {
         struct pin *p = &b->pin[i];
+        size_t first;
         if (p->until_ns <= now_ns ||
-            egress_name_decide(&b->policy, p->name) != EGRESS_NAME_PINNED)
+            (egress_name_decide(&b->policy, p->name) != EGRESS_NAME_PINNED &&
+             box_transforms(b, p->name, &first) == 0))
             continue;
         if (table_pin(d, b, p->name, p->addr, (uint32_t)((p->until_ns - now_ns) / NS_PER_S + 1),
                       true, &e) < 0)
@@ -143,6 +146,19 @@ static int copy_policy(struct netd *d, struct egress_policy *out)
     return 0;
 }
 
+/* Takes over those of the request. Were they others before? */
+static bool take_transforms(struct netd *d, struct box *b)
+{
+    size_t n = d->request.n_transforms;
+    bool same = n == b->n_transforms &&
+                (n == 0 || memcmp(b->transform, d->transform, n * sizeof *d->transform) == 0);
+
+    transforms_free(b->transform, b->n_transforms);
+    b->transform = ptr_steal(&d->transform);
+    b->n_transforms = n;
+    return !same;
+}
+
 /* In force before it is answered: first the kernel, then what it remembers of connections. */
 static int apply_policy(struct netd *d, struct box *b, struct err *e)
 {
@@ -164,11 +180,12 @@ static int apply_policy(struct netd *d, struct box *b, struct err *e)
     b->policy = policy;
     b->region = ptr_steal(&region);
     b->n_regions = (size_t)n;
+    bool other_headers = take_transforms(d, b);
     renew_pins(d, b);
     if (b->in_table)
         flow_cut(d, b, false);
     b->in_table = true;
-    proxy_recheck(d, b);
+    proxy_recheck(d, b, other_headers);
     return 0;
 }
 
@@ -328,6 +345,15 @@ static int dispatch(struct netd *d, struct netd_msg *answer, struct err *e)
 
 /* --- receiving --- */
 
+/* What has come with a request and nobody has taken. */
+static void drop_more(struct netd *d)
+{
+    transforms_free(d->transform, d->request.n_transforms);
+    d->transform = NULL;
+    free(d->pair);
+    d->pair = NULL;
+}
+
 static void drop_client(struct netd *d)
 {
     if (d->client.fd >= 0)
@@ -335,8 +361,7 @@ static void drop_client(struct netd *d)
     if (d->request_fd >= 0)
         (void)close(d->request_fd);
     d->request_fd = -1;
-    free(d->pair);
-    d->pair = NULL;
+    drop_more(d);
     d->request = (struct netd_msg){ 0 };
 }
 
@@ -348,6 +373,7 @@ static bool request_ok(const struct netd_msg *m, size_t n_fds)
     return m->version == NETD_VERSION && m->type >= NETD_HELLO && m->type <= NETD_STATS &&
            n_fds == (m->type == NETD_ATTACH) && m->open <= 1 &&
            m->n_rules <= (has_rules ? EGRESS_RULES_MAX : 0) &&
+           m->n_transforms <= (has_rules ? TRANSFORM_MAX : 0) &&
            m->n_pairs <= (m->type == NETD_ATTACH ? NETD_PAIRS_MAX : 0) &&
            memchr(m->template, 0, sizeof m->template) && (!names_one || sandbox_id_ok(&m->id));
 }
@@ -361,8 +387,10 @@ static int receive_head(struct netd *d)
         return rc;
     if (!request_ok(&d->request, n_fds))
         return -EPROTO;
-    d->rules_got = d->pairs_got = 0;
-    if (d->request.n_pairs > 0 && !(d->pair = calloc(d->request.n_pairs, sizeof *d->pair)))
+    d->rules_got = d->transforms_got = d->pairs_got = 0;
+    if ((d->request.n_pairs > 0 && !(d->pair = calloc(d->request.n_pairs, sizeof *d->pair))) ||
+        (d->request.n_transforms > 0 &&
+         !(d->transform = calloc(d->request.n_transforms, sizeof *d->transform))))
         return -ENOMEM;
     return 0;
 }
@@ -376,6 +404,20 @@ static int receive_rule(struct netd *d)
         return rc;
     d->rules_got++;
     return egress_rule_ok(r) ? 0 : -EPROTO;
+}
+
+static int receive_transform(struct netd *d)
+{
+    struct transform *t = &d->transform[d->transforms_got];
+    int rc = ipc_recv(d->client.fd, t, sizeof *t, NULL, 0, NULL);
+
+    if (rc < 0)
+        return rc;
+    d->transforms_got++;
+    return transform_ok(t) && http1_set_name_ok((struct str){ t->name, t->name_n }) &&
+                   http1_set_value_ok((struct str){ t->value, t->value_n })
+               ? 0
+               : -EPROTO;
 }
 
 static int receive_pair(struct netd *d)
@@ -393,7 +435,9 @@ static int receive_next(struct netd *d)
 {
     if (d->request.type == 0)
         return receive_head(d);
-    return d->rules_got < d->request.n_rules ? receive_rule(d) : receive_pair(d);
+    if (d->rules_got < d->request.n_rules)
+        return receive_rule(d);
+    return d->transforms_got < d->request.n_transforms ? receive_transform(d) : receive_pair(d);
 }
 
 static void answer_request(struct netd *d)
@@ -410,8 +454,7 @@ static void answer_request(struct netd *d)
     if (d->request_fd >= 0)
         (void)close(d->request_fd);
     d->request_fd = -1;
-    free(d->pair);
-    d->pair = NULL;
+    drop_more(d);
     d->request.type = 0;
     bool sent = ipc_send(d->client.fd, &answer, sizeof answer, NULL, 0) == 0;
     if (answer.type == NETD_DETACH)
@@ -433,7 +476,7 @@ static void on_client(struct netd *d, struct watch *w, uint32_t events)
         return;
     }
     if (d->request.type != 0 && d->rules_got == d->request.n_rules &&
-        d->pairs_got == d->request.n_pairs)
+        d->transforms_got == d->request.n_transforms && d->pairs_got == d->request.n_pairs)
         answer_request(d);
 }
 

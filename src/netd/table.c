@@ -63,6 +63,7 @@ static void add_sets(struct netd *d, struct buf *b)
                  " set pin_any { typeof ip saddr . ip daddr; flags timeout; size 262144; }\n"
                  " set pin_port { typeof ip saddr . ip daddr . meta l4proto . th dport; "
                  "flags timeout; size 262144; }\n"
+                 " set inject { typeof ip saddr . ip daddr; flags timeout; size 65536; }\n"
                  " set conns { type ipv4_addr; size 1024; flags dynamic; }\n"
                  " set starts { type ipv4_addr; size 1024; flags dynamic,timeout; timeout "
                  "60s; }\n"
@@ -130,6 +131,7 @@ static void add_dstnat(struct netd *d, struct buf *b)
              "  tcp dport != { 80, 443 } return\n"
              "  fib daddr type local return\n"
              "  ip daddr @special return\n"
+             "  meta l4proto tcp ip saddr . ip daddr @inject dnat ip to " QUAD_F ":%u\n"
              "  ip saddr . ip daddr . meta l4proto . th dport @open return\n"
              "  meta l4proto tcp ip saddr . ip daddr @pin_any dnat ip to " QUAD_F ":%u\n"
              "  meta l4proto tcp ip saddr . ip daddr . meta l4proto . th dport @pin_port dnat "
@@ -140,7 +142,7 @@ static void add_dstnat(struct netd *d, struct buf *b)
              " }\n",
              QUAD(NETD_RESOLVER), QUAD(d->gateway), PORT_RESOLVER, QUAD(NETD_METADATA),
              QUAD(d->gateway), PORT_METADATA, QUAD(d->gateway), PORT_PROXY, QUAD(d->gateway),
-             PORT_PROXY, d->name.tag);
+             PORT_PROXY, QUAD(d->gateway), PORT_PROXY, d->name.tag);
 }
 
 static void add_forward(struct netd *d, struct buf *b)
@@ -159,6 +161,7 @@ static void add_forward(struct netd *d, struct buf *b)
              "  meta nfproto != @lease goto refuse_down\n"
              "  meta l4proto != { tcp, udp } goto refuse_protocol\n"
              "  jump limits\n"
+             "  udp dport 443 ip saddr . ip daddr @inject goto refuse_policy\n"
              "  ip saddr . ip daddr . meta l4proto . th dport @open accept\n"
              "  meta l4proto . th dport { tcp . 80, tcp . 443, udp . 443 } goto refuse_policy\n"
              "  ip saddr . ip daddr @pin_any accept\n"
@@ -366,17 +369,25 @@ static void add_port(uint8_t proto, uint16_t port, void *arg)
     buf_add_cstr(p->out, " }\n");
 }
 
-static void add_pin(const struct ports *p, const char *name)
+static void add_pair_of(const struct ports *p, const char *set)
 {
-    struct ports copy = *p;
-
-    if (!egress_name_ports(&p->b->policy, name, add_port, &copy))
-        return;
-    buf_addf(p->out, "%s element inet %s pin_any { " QUAD_F " . " QUAD_F, p->verb,
-             p->d->name.table, QUAD(p->b->addr), QUAD(p->addr));
+    buf_addf(p->out, "%s element inet %s %s { " QUAD_F " . " QUAD_F, p->verb, p->d->name.table,
+             set, QUAD(p->b->addr), QUAD(p->addr));
     if (p->seconds > 0)
         buf_addf(p->out, " timeout %us", p->seconds);
     buf_add_cstr(p->out, " }\n");
+}
+
+static void add_pin(const struct ports *p, const char *name)
+{
+    struct ports copy = *p;
+    size_t first;
+
+    if (box_transforms(p->b, name, &first) > 0)
+        add_pair_of(p, "inject");
+    if (!egress_name_ports(&p->b->policy, name, add_port, &copy))
+        return;
+    add_pair_of(p, "pin_any");
 }
 
 int table_pin(struct netd *d, const struct box *b, const char *name, uint32_t addr,
@@ -415,8 +426,9 @@ static void unpin_address(struct netd *d, const struct box *b, uint32_t addr)
     AUTO_BUF struct buf c = BUF_INIT(COMMAND_MAX);
     struct ports p = { d, b, &c, addr, 0, "delete" };
 
-    buf_addf(&c, "delete element inet %s pin_any { " QUAD_F " . " QUAD_F " }\n", d->name.table,
-             QUAD(b->addr), QUAD(addr));
+    add_pair_of(&p, "pin_any");
+    delete_pin(d, &c);
+    add_pair_of(&p, "inject");
     delete_pin(d, &c);
     for (size_t i = 0; i < b->policy.n; i++) {
         const struct egress_rule *r = &b->policy.rule[i];

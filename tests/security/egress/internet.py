@@ -19,6 +19,8 @@ NAMES = {
     "rebind.example": ["10.77.0.1"], "rebind2.example": ["169.254.169.254"], "rebind3.example": ["127.0.0.1"],
     "hosted.example": ["9.9.9.1"], "mixed.example": ["9.9.9.6", "10.77.0.1"], "git.example": ["9.9.9.7"], "open.example": ["9.9.9.8"],
     "second.example": ["9.9.9.2"], "sandbox.example": ["198.18.0.2"], "cut.example": ["9.9.9.12"], "metadata.google.internal": ["169.254.169.254"],
+    "api.example": ["9.9.9.21"], "sub.api.example": ["9.9.9.21"], "other.example": ["9.9.9.22"], "selfsigned.example": ["9.9.9.23"],
+    "wrong.example": ["9.9.9.24"], "silent.example": ["9.9.9.25"], "old.example": ["9.9.9.26"], "shared.example": ["9.9.9.21"],
 }
 ALIASES = {"alias.example": "target.evil.example", "target.evil.example": None}
 NAMES["target.evil.example"] = ["9.9.9.9"]

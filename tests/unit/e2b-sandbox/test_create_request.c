@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/auto.h"
+#include "codec/json.h"
 #include "e2b-sandbox/create_request.h"
 
 #define MAX_S 86400
@@ -116,6 +117,137 @@ static void network_rules_become_a_policy(void **state)
     assert_false(network_wish_needs_network(&denied.network));
 }
 
+#define RULES(rules)     "{\"templateID\":\"b\",\"network\":{\"rules\":" rules "}}"
+#define HEADERS(headers) RULES("{\"a.com\":[{\"transform\":{\"headers\":{" headers "}}}]}")
+
+static void headers_of_rules_arrive_and_their_values_are_not_told(void **state)
+{
+    AUTO_CREATE_REQUEST struct create_request r = parsed(
+        CREATE_V2, RULES("{\"Api.Example.com\":[{\"transform\":{\"headers\":{\"Authorization\":"
+                         "\"Bearer s3cret\",\"X-Key\":\"k\"}}}],\"*.b.com\":[]}"));
+    (void)state;
+    assert_true(r.network.asks_for_access);
+    assert_true(r.network.policy.open);
+    assert_int_equal(r.network.n_transforms, 2);
+    size_t first;
+    assert_int_equal(transform_find(r.network.transform, 2, "api.example.com", &first), 2);
+    assert_memory_equal(r.network.transform[0].value, "Bearer s3cret", 13);
+    assert_string_equal(
+        r.network.text,
+        "{\"allowOut\":[],\"denyOut\":[],\"rules\":{\"Api.Example.com\":[{"
+        "\"transform\":{\"headers\":{\"Authorization\":\"***\",\"X-Key\":\"***\"}}}"
+        "],\"*.b.com\":[]}}");
+    assert_non_null(strstr(r.network.secrets, "s3cret"));
+}
+
+/* Refused, and the value is in no message. */
+static void refuses_quietly(const char *body, const char *field)
+{
+    struct create_request r = { 0 };
+    struct err e = { 0 };
+
+    assert_int_equal(create_request_parse(str_from(body), CREATE_V2, 86400, &r, &e), -EINVAL);
+    assert_non_null(strstr(e.text, field));
+    assert_null(strstr(e.text, "s3cret"));
+}
+
+static void what_is_no_rule_is_refused_by_name_and_without_its_value(void **state)
+{
+    (void)state;
+    refuses_quietly(RULES("[]"), "rules");
+    refuses_quietly(RULES("{\"a\":[]}"), "network.rules");
+    refuses_quietly(RULES("{\"1.2.3.4\":[]}"), "network.rules");
+    refuses_quietly(RULES("{\"a.com:80\":[]}"), "network.rules");
+    refuses_quietly(RULES("{\"a.com\":{}}"), "network.rules.a.com");
+    refuses_quietly(RULES("{\"a.com\":[{},{}]}"), "at most one");
+    refuses_quietly(RULES("{\"a.com\":[7]}"), "network.rules.a.com");
+    refuses_quietly(RULES("{\"a.com\":[{\"transform\":7}]}"), "transform");
+    refuses_quietly(RULES("{\"a.com\":[{\"transform\":{\"headers\":[]}}]}"), "headers");
+    refuses_quietly(
+        RULES("{\"a.com\":[{\"transform\":{\"headers\":{\"A\":\"1\"}}}],\"A.com\":[{"
+              "\"transform\":{\"headers\":{\"A\":\"2\"}}}]}"),
+        "twice");
+    refuses_quietly(HEADERS("\"Host\":\"s3cret\""), "header 'Host'");
+    refuses_quietly(HEADERS("\"content_length\":\"7\""), "content_length");
+    refuses_quietly(HEADERS("\"a b\":\"s3cret\""), "header 'a b'");
+    refuses_quietly(HEADERS("\"A\":7"), "header 'A'");
+    refuses_quietly(HEADERS("\"A\":\"\""), "header 'A'");
+    refuses_quietly(HEADERS("\"A\":\"s3cret\\r\\nB: c\""), "header 'A'");
+    refuses_quietly(HEADERS("\"A\":\"s3cret \""), "header 'A'");
+    refuses_quietly(HEADERS("\"A\":\"s3cret\\u00e4\""), "header 'A'");
+    refuses_quietly(HEADERS("\"A\":\"***\""), "send the value itself");
+    refuses_quietly(HEADERS("\"A\":\"Bearer ${e2b.secrets.x}\""), "send the value itself");
+    refuses_quietly(HEADERS("\"A\":\"1\",\"a\":\"2\""), "twice");
+}
+
+/* A body of `hosts` rules of `headers` headers, of names and values of these lengths. */
+static char *many_rules(int hosts, int headers, int name_n, int value_n)
+{
+    static char body[1 << 20];
+    int n = snprintf(body, sizeof body, "{\"templateID\":\"b\",\"network\":{\"rules\":{");
+
+    for (int h = 0; h < hosts; h++) {
+        n += snprintf(body + n, sizeof body - (size_t)n,
+                      "%s\"h%d.com\":[{\"transform\":{\"headers\":{", h ? "," : "", h);
+        for (int i = 0; i < headers; i++)
+            n += snprintf(body + n, sizeof body - (size_t)n, "%s\"%0*d\":\"%0*d\"",
+                          i ? "," : "", name_n, i, value_n, 7);
+        n += snprintf(body + n, sizeof body - (size_t)n, "}}}]");
+    }
+    (void)snprintf(body + n, sizeof body - (size_t)n, "}}}");
+    return body;
+}
+
+static void limits_of_rules_hold_exactly(void **state)
+{
+    (void)state;
+    AUTO_CREATE_REQUEST struct create_request full =
+        parsed(CREATE_V2, many_rules(10, 20, 3, 100));
+    AUTO_CREATE_REQUEST struct create_request wide =
+        parsed(CREATE_V2, many_rules(1, 7, 64, 2048));
+    AUTO_CREATE_REQUEST struct create_request large =
+        parsed(CREATE_V2, many_rules(1, 16, 24, 1000));
+    assert_int_equal(full.network.n_transforms, TRANSFORM_MAX);
+    assert_int_equal(wide.network.n_transforms, 7);
+    assert_int_equal(large.network.n_transforms, 16); /* 16384 bytes */
+    refuses_quietly(many_rules(11, 1, 3, 3), "at most 10 domains");
+    refuses_quietly(many_rules(1, 21, 3, 3), "at most 20 headers");
+    refuses_quietly(many_rules(1, 1, 65, 3), "1 to 64 characters");
+    refuses_quietly(many_rules(1, 1, 3, 2049), "1 to 2048");
+    refuses_quietly(many_rules(1, 16, 25, 1000), "at most 16384 bytes");
+}
+
+static void the_way_in_is_of_the_create_alone(void **state)
+{
+    AUTO_CREATE_REQUEST struct create_request r =
+        parsed(CREATE_V2, "{\"templateID\":\"b\",\"network\":{\"allowPublicTraffic\":false,"
+                          "\"maskRequestHost\":\"localhost:${PORT}\"}}");
+    AUTO_NETWORK_WISH struct network_wish w = { 0 };
+    struct create_request bad = { 0 };
+    struct err e = { 0 };
+
+    (void)state;
+    assert_true(r.network.is_private);
+    assert_string_equal(r.network.mask_host, "localhost:${PORT}");
+    assert_string_equal(r.network.text,
+                        "{\"allowOut\":[],\"denyOut\":[],\"allowPublicTraffic\":false,"
+                        "\"maskRequestHost\":\"localhost:${PORT}\"}");
+    assert_int_equal(
+        create_request_parse(STR("{\"templateID\":\"b\",\"secure\":false,\"network\":"
+                                 "{\"allowPublicTraffic\":false}}"),
+                             CREATE_V1, 100, &bad, &e),
+        -EINVAL);
+    assert_non_null(strstr(e.text, "secure"));
+    json_t *update = json_parse(STR("{\"maskRequestHost\":\"a\"}"), &e);
+    assert_int_equal(network_wish_parse(update, NETWORK_UPDATE, "", INTERNET_UNSET, &w, &e),
+                     -EINVAL);
+    json_decref(update);
+    assert_int_equal(network_wish_parse(NULL, NETWORK_UPDATE, "", INTERNET_UNSET, &w, &e), 0);
+    assert_int_equal(network_wish_keep_ingress(&w, &r.network), 0);
+    assert_true(w.is_private);
+    assert_string_equal(w.text, r.network.text);
+}
+
 static void a_tag_that_no_template_has_is_told_apart(void **state)
 {
     AUTO_CREATE_REQUEST struct create_request r =
@@ -159,7 +291,6 @@ static void wrong_types_and_ranges_are_refused_by_name(void **state)
 static void what_cannot_be_had_is_refused_by_name(void **state)
 {
     (void)state;
-    refuses("{\"templateID\":\"b\",\"network\":{\"rules\":{\"a\":[]}}}", "network.rules");
     refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"a\"]}}", "network.allowOut[0]");
     refuses("{\"templateID\":\"b\",\"network\":{\"allowOut\":[\"1.1.1.1\",7]}}",
             "network.allowOut[1]");
@@ -174,11 +305,11 @@ static void what_cannot_be_had_is_refused_by_name(void **state)
             "network.allowOut");
     refuses("{\"templateID\":\"b\",\"network\":{\"egressProxy\":{\"address\":\"a\"}}}",
             "network.egressProxy");
-    refuses("{\"templateID\":\"b\",\"network\":{\"maskRequestHost\":\"a\"}}",
+    refuses("{\"templateID\":\"b\",\"network\":{\"maskRequestHost\":\"a b\"}}",
+            "network.maskRequestHost");
+    refuses("{\"templateID\":\"b\",\"network\":{\"maskRequestHost\":\"a\\r\\nX: y\"}}",
             "network.maskRequestHost");
     refuses("{\"templateID\":\"b\",\"network\":{\"httpsPorts\":[443]}}", "network.httpsPorts");
-    refuses("{\"templateID\":\"b\",\"network\":{\"allowPublicTraffic\":false}}",
-            "network.allowPublicTraffic");
     refuses("{\"templateID\":\"b\",\"network\":[]}", "network");
     refuses("{\"templateID\":\"b\",\"autoPause\":true}", "autoPause");
     refuses("{\"templateID\":\"b\",\"autoPauseMemory\":false}", "autoPauseMemory");
@@ -207,6 +338,10 @@ int main(void)
         cmocka_unit_test(secure_counts_in_version_1_only),
         cmocka_unit_test(every_supported_field_arrives_and_unknown_ones_are_ignored),
         cmocka_unit_test(network_rules_become_a_policy),
+        cmocka_unit_test(headers_of_rules_arrive_and_their_values_are_not_told),
+        cmocka_unit_test(what_is_no_rule_is_refused_by_name_and_without_its_value),
+        cmocka_unit_test(limits_of_rules_hold_exactly),
+        cmocka_unit_test(the_way_in_is_of_the_create_alone),
         cmocka_unit_test(a_tag_that_no_template_has_is_told_apart),
         cmocka_unit_test(what_is_no_template_reference_is_refused),
         cmocka_unit_test(wrong_types_and_ranges_are_refused_by_name),

@@ -465,7 +465,7 @@ static struct sandbox_facts facts(char last)
 struct seen {
     unsigned n;
     struct registry_row last;
-    char metadata[64];
+    char metadata[64], rules[64], traffic_token[64];
 };
 
 static void note_row(const struct registry_row *row, void *arg)
@@ -475,6 +475,8 @@ static void note_row(const struct registry_row *row, void *arg)
     s->n++;
     s->last = *row;
     (void)snprintf(s->metadata, sizeof s->metadata, "%s", row->metadata);
+    (void)snprintf(s->rules, sizeof s->rules, "%s", row->rules);
+    (void)snprintf(s->traffic_token, sizeof s->traffic_token, "%s", row->traffic_token);
 }
 
 static struct seen running(void)
@@ -495,7 +497,11 @@ static void a_row_survives_the_database_being_opened_again(void **state)
     assert_int_equal(running().n, 0); /* starting */
     assert_int_equal(registry_set_running(registry, &f.id, 7, &e), 0);
     assert_int_equal(registry_set_end(registry, &f.id, 200, &e), 0);
-    assert_int_equal(registry_set_network(registry, &f.id, INTERNET_DENIED, "{}", &e), 0);
+    struct network_wish w = { .internet = INTERNET_DENIED,
+                              .text = (char *)(uintptr_t) "{}",
+                              .secrets = (char *)(uintptr_t) "{\"a.b\":[]}",
+                              .traffic_token = "tok" };
+    assert_int_equal(registry_set_network(registry, &f.id, &w, &e), 0);
     registry_close(registry);
     assert_int_equal(registry_open(&registry, db_path, &e), 0);
     struct seen s = running();
@@ -508,12 +514,54 @@ static void a_row_survives_the_database_being_opened_again(void **state)
     assert_int_equal(s.last.started_ns, 7);
     assert_int_equal(s.last.end_ns, 200);
     assert_int_equal(s.last.internet, INTERNET_DENIED);
+    assert_string_equal(s.rules, "{\"a.b\":[]}");
+    assert_string_equal(s.traffic_token, "tok");
     struct template_use use;
     assert_int_equal(registry_template_use(registry, "me", "base", &use, &e), 0);
     assert_int_equal(use.count, 1);
     assert_int_equal(use.last_ns, 7);
     assert_int_equal(registry_template_use(registry, "another", "base", &use, &e), 0);
     assert_int_equal(use.count, 0);
+}
+
+/* Is that text in the database or in its log? */
+static bool is_on_disk(const char *text)
+{
+    static const char *const end[] = { "", "-wal" };
+    static char bytes[1 << 20];
+    bool found = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(end); i++) {
+        char path[300];
+        (void)snprintf(path, sizeof path, "%s%s", db_path, end[i]);
+        AUTO_FCLOSE FILE *f = fopen(path, "re");
+        size_t n = f ? fread(bytes, 1, sizeof bytes, f) : 0;
+        found = found || memmem(bytes, n, text, strlen(text)) != NULL;
+    }
+    return found;
+}
+
+static void secrets_of_a_network_leave_nothing_on_the_disk(void **state)
+{
+    const struct sandbox_facts f = facts('a');
+    struct network_wish w = { .text = (char *)(uintptr_t) "{}",
+                              .secrets = (char *)(uintptr_t) "a-secret-of-rules" };
+    struct err e;
+
+    (void)state;
+    assert_int_equal(registry_insert(registry, &f, "{}", 5, 100, &e), 0);
+    assert_int_equal(registry_set_network(registry, &f.id, &w, &e), 0);
+    assert_true(is_on_disk("a-secret-of-rules"));
+    w.secrets = (char *)(uintptr_t) "another-secret";
+    assert_int_equal(registry_set_network(registry, &f.id, &w, &e), 0);
+    w.secrets = NULL; /* an update without rules */
+    assert_int_equal(registry_set_network(registry, &f.id, &w, &e), 0);
+    assert_false(is_on_disk("a-secret-of-rules") || is_on_disk("another-secret"));
+    (void)snprintf(w.traffic_token, sizeof w.traffic_token, "a-traffic-token");
+    assert_int_equal(registry_set_network(registry, &f.id, &w, &e), 0);
+    assert_true(is_on_disk("a-traffic-token"));
+    assert_int_equal(registry_set_ended(registry, &f.id, "killed", 9, &e), 0);
+    assert_false(is_on_disk("a-traffic-token"));
 }
 
 static void an_unfinished_start_is_ended_and_cannot_run_any_more(void **state)
@@ -769,6 +817,7 @@ int main(void)
         cmocka_unit_test(who_may_see_what),
         cmocka_unit_test(a_database_of_version_1_is_taken_over),
         WITH_DB(a_row_survives_the_database_being_opened_again),
+        WITH_DB(secrets_of_a_network_leave_nothing_on_the_disk),
         WITH_DB(an_unfinished_start_is_ended_and_cannot_run_any_more),
         WITH_DB(an_ended_row_is_ended_for_good),
         WITH_DB(a_newer_database_is_refused),

@@ -383,7 +383,7 @@ def a_field_of_a_wrong_type_or_range_is_400_and_named(s):
 
 @test
 def what_is_not_supported_is_refused_by_name(s):
-    for field, value in (("network", {"rules": {"api.x.com": []}}), ("network", {"allowOut": ["nonsense"]}), ("network", {"allowPublicTraffic": False}),
+    for field, value in (("network", {"rules": {"api.x.com": 7}}), ("network", {"allowOut": ["nonsense"]}), ("network", {"httpsPorts": [8443]}),
                          ("network", {"egressProxy": {"address": "p:1"}}), ("volumeMounts", [{"name": "v", "path": "/v"}]),
                          ("iam", {"tokens": {}, "x": 1}), ("mcp", {"x": {}}), ("autoPause", True), ("autoPauseMemory", False),
                          ("autoResume", {"enabled": True})):

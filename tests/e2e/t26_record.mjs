@@ -52,7 +52,7 @@ test('R92 R98 R99 R100 R102 R106 a creation is one line with the fields of the g
   assert.equal(others.length, 0)
   assert.deepEqual(Object.keys(line).slice(0, 9), base)
   assert.match(line.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
-  assert.deepEqual([line.agent_id, line.ip_address, line.success, line.user_id], ['agent-zero', '127.0.0.1', true, null])
+  assert.deepEqual([line.agent_id, line.ip_address, line.success, line.user_id], ['agent-zero', '127.0.0.1', true, 'default'])
   assert.equal((await kill(r.json.sandboxID)).status, 204)
 })
 

@@ -31,15 +31,15 @@ claim('without a layer of that size the start fails and names the step', async (
   assert.equal(spawnSync(program('firebreak'), ['template', 'disk', '7; id', '--state', state]).status, 2)
 })
 
-claim('three times the memory can be written and read back, and no more than the layer holds', { timeout: 300_000 }, async (t) => {
-  const s = await Sandbox.create(template.name, { timeoutMs: 300_000 })
+claim('three times the memory can be written and read back, and no more than the layer holds', { timeout: 900_000 }, async (t) => {
+  const s = await Sandbox.create(template.name, { timeoutMs: 1_200_000 })
   t.after(() => s.kill().catch(() => {}))
   assert.equal(loops().length, 1)
-  const r = await s.commands.run('head -c 384M /dev/zero > big && sha256sum < big; df -m --output=size / | tail -1', { timeoutMs: 120000 })
+  const r = await s.commands.run('head -c 384M /dev/zero > big && sha256sum < big; df -m --output=size / | tail -1', { timeoutMs: 600_000 })
   const zeros = createHash('sha256')
   for (let i = 0; i < 384; i++) zeros.update(Buffer.alloc(1 << 20))
   assert.ok(r.stdout.startsWith(zeros.digest('hex')), r.stdout)
-  const more = await s.commands.run('head -c 384M /dev/zero > more', { timeoutMs: 120000 }).catch((e) => e)
+  const more = await s.commands.run('head -c 384M /dev/zero > more', { timeoutMs: 600_000 }).catch((e) => e)
   assert.match(more.stderr, /No space left on device/)
   await s.commands.run('rm big more && echo fits > again && cat again')
   const flood = await s.commands.run(`python3 - <<'END'
@@ -49,7 +49,7 @@ try:
     while n < 200000:
         open(f"/tmp/{n}", "w").close(); n += 1
 except OSError as e: print(errno.errorcode[e.errno], 120000 < n < 140000)
-END`, { timeoutMs: 120000 })
+END`, { timeoutMs: 600_000 })
   assert.equal(flood.stdout, 'ENOSPC True\n')
   assert.ok((await api('GET', `/sandboxes/${s.sandboxId}`)).json.isolation.oomKills === 0)
 })

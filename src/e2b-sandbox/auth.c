@@ -192,9 +192,39 @@ static enum jwt_reason check_bearer(struct auth *a, struct str token, uint64_t r
         return r;
     p.caps = t.caps;
     p.credential = t.id;
+    p.issued_s = t.iat_s;
     memcpy(p.owner, t.user_id, sizeof p.owner);
     *who = p;
     return JWT_OK;
+}
+
+static struct jwt_key *find_token_key(struct auth *a, const char *kid)
+{
+    for (size_t i = 0; i < a->n_token_keys; i++)
+        if (strcmp(a->token_key[i].kid, kid) == 0)
+            return &a->token_key[i];
+    return NULL;
+}
+
+static bool has_key(const struct auth *a, const struct digest *key)
+{
+    for (size_t i = 0; i < a->n_keys; i++)
+        if (memcmp(&a->key[i].digest, key, sizeof *key) == 0)
+            return true;
+    return false;
+}
+
+bool auth_is_revoked(struct auth *a, const struct principal *who)
+{
+    struct digest user = user_digest(who->owner);
+
+    (void)pthread_rwlock_rdlock(&a->lock);
+    bool is = who->is_token ? !find_token_key(a, who->kid) ||
+                                  denylist_has(&a->denied, &who->credential, who->issued_s) ||
+                                  denylist_has(&a->denied, &user, who->issued_s)
+                            : !has_key(a, &who->credential);
+    (void)pthread_rwlock_unlock(&a->lock);
+    return is;
 }
 
 /* How often that header is there; *value is the last one's. */
@@ -388,14 +418,6 @@ int auth_revoke_key(struct auth *a, struct str id, uint64_t real_ns, struct key_
 }
 
 /* --- keys of tokens --- */
-
-static struct jwt_key *find_token_key(struct auth *a, const char *kid)
-{
-    for (size_t i = 0; i < a->n_token_keys; i++)
-        if (strcmp(a->token_key[i].kid, kid) == 0)
-            return &a->token_key[i];
-    return NULL;
-}
 
 static int add_token_key(struct auth *a, const struct jwt_key *k, uint64_t real_ns,
                          struct err *e)

@@ -27,6 +27,7 @@ struct principal {
     bool is_token;
     struct digest credential;  /* a key's digest or a token's id */
     char kid[JWT_KID_MAX + 1]; /* of a token */
+    int64_t issued_s;          /* likewise */
 };
 /* May it see this sandbox at all? Its owner's, with nothing that the credential has not. */
 bool auth_may_see(const struct principal *p, const char *owner, const struct caps *caps);
@@ -41,7 +42,9 @@ enum auth_verdict { AUTH_OK, AUTH_MISSING, AUTH_WRONG, AUTH_THROTTLED };
  * *who is written for AUTH_OK; *why, a sentence for the answer, for AUTH_MISSING and AUTH_WRONG. `peer` as http_peer gives it. */
 enum auth_verdict auth_check(struct auth *a, const struct http1_head *head, const char *peer,
                              struct auth_time now, struct principal *who, const char **why);
-/* The judgement alone, for whoever holds a token in another way. */
+/* Has the credential of somebody who was let in been revoked since? */
+bool auth_is_revoked(struct auth *a, const struct principal *who);
+/* The judgement alone, for whoever holds a token in another way. *out is written for JWT_REVOKED, too. */
 enum jwt_reason auth_check_token(struct auth *a, struct str token, uint64_t real_ns,
                                  struct jwt *out, char kid[JWT_KID_MAX + 1]);
 

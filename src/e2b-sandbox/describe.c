@@ -25,6 +25,16 @@ static void time_field(struct buf *b, const char *name, uint64_t real_ns)
     buf_addf(b, "\"%s\":\"%s\",", name, text);
 }
 
+static void token_field(struct sandbox *s, struct buf *out)
+{
+    char token[SANDBOX_TOKEN_MAX + 1];
+
+    sandbox_token(s, token);
+    if (token[0])
+        text_field(out, "envdAccessToken", token);
+    explicit_bzero(token, sizeof token);
+}
+
 void describe_sandbox(const struct app *a, struct sandbox *s, struct buf *out)
 {
     buf_add_char(out, '{');
@@ -33,8 +43,7 @@ void describe_sandbox(const struct app *a, struct sandbox *s, struct buf *out)
     text_field(out, "sandboxID", s->facts.id.text);
     text_field(out, "clientID", APP_CLIENT_ID);
     text_field(out, "envdVersion", APP_ENVD_VERSION);
-    if (s->facts.token[0])
-        text_field(out, "envdAccessToken", s->facts.token);
+    token_field(s, out);
     if (a->config.domain)
         text_field(out, "domain", a->config.domain);
     else
@@ -133,8 +142,7 @@ void describe_detail(struct app *a, struct sandbox *s, struct buf *out)
 {
     listed_fields(s, out);
     buf_add_char(out, ',');
-    if (s->facts.token[0])
-        text_field(out, "envdAccessToken", s->facts.token);
+    token_field(s, out);
     if (a->config.domain)
         text_field(out, "domain", a->config.domain);
     else

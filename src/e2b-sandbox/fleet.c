@@ -30,6 +30,8 @@ struct sandbox *sandbox_new(const struct sandbox_facts *f, const char *metadata_
     s->facts = *f;
     atomic_init(&s->refs, 1);
     atomic_init(&s->conns, 0);
+    atomic_init(&s->locks, 0);
+    atomic_init(&s->epoch, 0);
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_mutex_init(&s->change_lock, NULL);
     (void)pthread_mutex_init(&s->monitor.lock, NULL);
@@ -83,6 +85,30 @@ void sandbox_set_ender(struct sandbox *s, const struct audit_who *who)
 {
     (void)pthread_mutex_lock(&s->lock);
     s->ender = *who;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void sandbox_token(struct sandbox *s, char out[SANDBOX_TOKEN_MAX + 1])
+{
+    (void)pthread_mutex_lock(&s->lock);
+    memcpy(out, s->facts.token, SANDBOX_TOKEN_MAX + 1);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void sandbox_set_token(struct sandbox *s, const char *token)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    (void)str_copy(str_from(token), s->facts.token,
+                   sizeof s->facts.token); /* as long as the old */
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void sandbox_set_told(struct sandbox *s, const struct told *told, uint32_t n)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    if (n > 0)
+        memcpy(s->facts.told, told, n * sizeof *told);
+    s->facts.n_told = n;
     (void)pthread_mutex_unlock(&s->lock);
 }
 

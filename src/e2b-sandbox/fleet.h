@@ -36,13 +36,15 @@ struct sandbox_counts {
 };
 
 struct sandbox {
-    /* Fixed once it is in the fleet. */
+    /* Fixed once it is in the fleet, but for its token and who was told it: lock and change_lock. */
     struct sandbox_facts facts;
     char *metadata_text; /* JSON, owned */
     json_t *metadata;    /* the same parsed, owned; only read, so that threads may share it */
 
     atomic_uint refs;
     atomic_uint conns; /* exchanges with its ports that are going on */
+    atomic_uint locks; /* > 0: none may begin, as its token is being changed */
+    atomic_uint epoch; /* exchanges that began in an earlier one are over */
 
     pthread_mutex_t lock; /* around these: */
     enum sandbox_state state;
@@ -93,6 +95,11 @@ struct sandbox_now {
 };
 struct sandbox_now sandbox_look(struct sandbox *s);
 void sandbox_set_ender(struct sandbox *s, const struct audit_who *who);
+/* A copy of its token; the caller wipes it. */
+void sandbox_token(struct sandbox *s, char out[SANDBOX_TOKEN_MAX + 1]);
+/* Under change_lock. */
+void sandbox_set_token(struct sandbox *s, const char *token);
+void sandbox_set_told(struct sandbox *s, const struct told *told, uint32_t n);
 void sandbox_set_end(struct sandbox *s, uint64_t end_ns);
 /* What a row of WARDEN_LIST or an answer to WARDEN_SPAWN tells. */
 void sandbox_set_host(struct sandbox *s, const struct warden_msg *m);

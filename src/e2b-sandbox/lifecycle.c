@@ -16,11 +16,13 @@
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/network.h"
 #include "e2b-sandbox/pool.h"
+#include "e2b-sandbox/revocation.h"
 #include "http/client.h"
 
 #define SPAWN_LIMIT_NS (20 * NS_PER_S) /* the warden itself gives up after 10 s */
 #define KILL_LIMIT_NS  (20 * NS_PER_S)
 #define INIT_LIMIT_NS  (10 * NS_PER_S)
+#define TOKEN_LIMIT_NS (5 * NS_PER_S)
 #define INIT_MAX       (4u << 20) /* bytes of the body of /init: the largest environment, escaped */
 #define RETRY_SOON     "Retry-After: 1\r\n"
 #define RETRY_LATER    "Retry-After: 5\r\n"
@@ -252,6 +254,8 @@ static struct sandbox *make(const struct principal *who, const struct create_req
 
     facts.caps.set &= ~(unsigned)CAP_ADMIN; /* that is about no sandbox */
     memcpy(facts.owner, who->owner, sizeof facts.owner);
+    facts.told[0] = revocation_told(who);
+    facts.n_told = 1;
 
     facts.id.text[0] = 'i';
     rand_id(facts.id.text + 1, SANDBOX_ID_LEN - 1);
@@ -423,9 +427,11 @@ static void add_env(struct buf *b, const json_t *template_env, const json_t *env
     buf_add_char(b, '}');
 }
 
-static int send_init(struct http_client *c, const struct buf *body, struct err *e)
+#define INIT_HEADERS "Content-Type: application/json\r\nConnection: close\r\n"
+
+static int send_init(struct http_client *c, const char *headers, const struct buf *body,
+                     struct err *e)
 {
-    static const char headers[] = "Content-Type: application/json\r\nConnection: close\r\n";
     return http_client_send(c, "POST", "/init", "localhost", headers, buf_str(body), e);
 }
 
@@ -445,12 +451,13 @@ static int read_init_answer(struct http_client *c, struct err *e)
     return rc;
 }
 
-static int ask_agent(int fd, const struct buf *body, struct err *e)
+static int ask_agent(int fd, const char *headers, const struct buf *body, uint64_t limit_ns,
+                     struct err *e)
 {
     struct http_client c;
 
-    http_client_init(&c, fd, INIT_LIMIT_NS);
-    int rc = send_init(&c, body, e);
+    http_client_init(&c, fd, limit_ns);
+    int rc = send_init(&c, headers, body, e);
     if (rc == 0)
         rc = read_init_answer(&c, e);
     http_client_fini(&c);
@@ -488,13 +495,50 @@ static int init_agent(struct app *a, struct sandbox *s, const struct create_requ
                            : -body.failed;
     if (rc < 0)
         say_start_failed(f, "connect to envd", why_text(rc));
-    else if ((rc = ask_agent(fd, &body, &e)) < 0)
+    else if ((rc = ask_agent(fd, INIT_HEADERS, &body, INIT_LIMIT_NS, &e)) < 0)
         say_start_failed(f, "set up envd", e.text);
     wipe(&body);
     return rc < 0 ? -1 : 0;
 }
 
-static int publish(struct app *a, struct sandbox *s, struct failure *f)
+/* envd takes another token from whoever brings the one that it has. */
+static int tell_token(struct app *a, struct sandbox *s, const char *token, struct err *e)
+{
+    AUTO_BUF struct buf body = BUF_INIT(256);
+    char headers[SANDBOX_TOKEN_MAX + 128];
+    int fd = -1;
+
+    (void)snprintf(headers, sizeof headers, "X-Access-Token: %s\r\n" INIT_HEADERS,
+                   s->facts.token);
+    buf_addf(&body, "{\"accessToken\":\"%s\"}", token);
+    int rc = buf_ok(&body) ? monitor_connect_port(s, a->warden, MONITOR_AGENT_PORT, &fd)
+                           : -body.failed;
+    if (rc < 0)
+        (void)err_set(e, -rc, "connect to envd");
+    else
+        rc = ask_agent(fd, headers, &body, TOKEN_LIMIT_NS, e);
+    wipe(&body);
+    explicit_bzero(headers, sizeof headers);
+    return rc;
+}
+
+int lifecycle_change_token(struct app *a, struct sandbox *s, struct err *e)
+{
+    char token[SANDBOX_TOKEN_MAX + 1];
+
+    rand_hex(token, SANDBOX_TOKEN_MAX / 2);
+    int rc = tell_token(a, s, token, e);
+    if (rc == 0) {
+        sandbox_set_token(s, token); /* now it is so, whatever the disk says */
+        sandbox_set_told(s, NULL, 0);
+        rc = registry_set_token(a->registry, &s->facts.id, token, NULL, 0, e);
+    }
+    explicit_bzero(token, sizeof token);
+    return rc;
+}
+
+/* Under change_lock: its token does not change before it is stored. */
+static int publish_locked(struct app *a, struct sandbox *s, struct failure *f)
 {
     struct err e;
 
@@ -510,6 +554,14 @@ static int publish(struct app *a, struct sandbox *s, struct failure *f)
         return -1;
     }
     return 0;
+}
+
+static int publish(struct app *a, struct sandbox *s, struct failure *f)
+{
+    (void)pthread_mutex_lock(&s->change_lock);
+    int rc = publish_locked(a, s, f);
+    (void)pthread_mutex_unlock(&s->change_lock);
+    return rc;
 }
 
 static int create_steps(struct app *a, struct sandbox *s, struct create_request *r,
@@ -546,7 +598,7 @@ static int specialise(struct app *a, struct sandbox *s, int *agent_fd,
     if (!buf_ok(&body))
         return err_set(e, body.failed, "write the body of /init");
     http_client_init(&c, fd_steal(agent_fd), INIT_LIMIT_NS);
-    int rc = send_init(&c, &body, e);
+    int rc = send_init(&c, INIT_HEADERS, &body, e);
     wipe(&body);
     if (rc == 0) {
         int told =
@@ -559,7 +611,8 @@ static int specialise(struct app *a, struct sandbox *s, int *agent_fd,
     return rc;
 }
 
-static int publish_pooled(struct app *a, struct sandbox *s, struct failure *f)
+/* Under change_lock: its token does not change before it is stored. */
+static int publish_pooled_locked(struct app *a, struct sandbox *s, struct failure *f)
 {
     struct err e;
 
@@ -576,6 +629,14 @@ static int publish_pooled(struct app *a, struct sandbox *s, struct failure *f)
         return -1;
     }
     return 0;
+}
+
+static int publish_pooled(struct app *a, struct sandbox *s, struct failure *f)
+{
+    (void)pthread_mutex_lock(&s->change_lock);
+    int rc = publish_pooled_locked(a, s, f);
+    (void)pthread_mutex_unlock(&s->change_lock);
+    return rc;
 }
 
 /* An entry that did not become a sandbox. Whatever it was told by then, nobody else gets it. */

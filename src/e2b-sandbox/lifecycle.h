@@ -22,6 +22,9 @@ int lifecycle_create(struct app *a, const struct principal *who, struct create_r
 /* Returns when it is gone: 0, or -1 with *f (404 if somebody else was faster). */
 int lifecycle_kill(struct app *a, struct sandbox *s, struct failure *f);
 
+/* Gives it another access token, of which nobody has been told; under its change_lock. 0, or -errno with *e and the old one still set. */
+int lifecycle_change_token(struct app *a, struct sandbox *s, struct err *e);
+
 enum end_change {
     END_SET,   /* now + seconds, also if that is earlier */
     END_EXTEND /* never earlier than it is */

@@ -28,7 +28,14 @@ struct exchange {
     enum audit_access what;
     struct audit_who who;
     uint64_t begun_ns;
+    unsigned epoch; /* of the sandbox, when it began */
 };
+
+static bool is_over(void *arg)
+{
+    const struct exchange *x = arg;
+    return x->epoch != atomic_load(&x->s->epoch);
+}
 
 static void end_exchange(struct exchange *x)
 {
@@ -124,6 +131,7 @@ static void relay(struct http_conn *c, struct exchange *x, uint32_t port, int up
                                   .connect_timeout_ns = CONNECT_LIMIT_NS,
                                   .fail_status = 502,
                                   .fail_body = buf_str(&body),
+                                  .is_over = is_over,
                                   .on_end = on_end,
                                   .on_end_arg = x };
     int rc = http_relay(c, &r);
@@ -142,7 +150,13 @@ static void relay(struct http_conn *c, struct exchange *x, uint32_t port, int up
 static struct exchange *begin_exchange(struct http_conn *c, struct app *a, struct sandbox *s)
 {
     struct exchange *x = NULL;
+    unsigned epoch = atomic_load(&s->epoch); /* before the locks: see revocation.h */
 
+    if (atomic_load(&s->locks) > 0) {
+        refuse(c, s->facts.id.text, 503, "Retry-After: 1\r\n",
+               "The sandbox cannot be reached just now", 0);
+        return NULL;
+    }
     if (atomic_fetch_add(&s->conns, 1) >= a->config.conns_per_sandbox)
         refuse(c, s->facts.id.text, 429, NULL, "The sandbox has too many connections", 0);
     else if (!(x = malloc(sizeof *x)))
@@ -152,7 +166,9 @@ static struct exchange *begin_exchange(struct http_conn *c, struct app *a, struc
         (void)atomic_fetch_sub(&s->conns, 1);
         return NULL;
     }
-    *x = (struct exchange){ .a = a, .s = sandbox_ref(s), .begun_ns = clock_mono_ns() };
+    *x = (struct exchange){
+        .a = a, .s = sandbox_ref(s), .begun_ns = clock_mono_ns(), .epoch = epoch
+    };
     return x;
 }
 
@@ -223,6 +239,18 @@ void proxy_handle(struct http_conn *c, struct app *a, const char *id, uint32_t p
 
 /* --- signed URLs: they are fetched by third parties, who send no headers of ours --- */
 
+static bool has_signed(struct sandbox *s, const struct file_signature *sig)
+{
+    char token[SANDBOX_TOKEN_MAX + 1];
+
+    if (sandbox_look(s).state != SANDBOX_RUNNING)
+        return false;
+    sandbox_token(s, token);
+    bool is_by = token[0] && signature_is_by(sig, str_from(token));
+    explicit_bzero(token, sizeof token);
+    return is_by;
+}
+
 static struct sandbox *find_signer(struct app *a, const struct file_signature *sig)
 {
     AUTO_FREE struct sandbox **all = calloc(WARDEN_MAX_SANDBOXES, sizeof(struct sandbox *));
@@ -230,8 +258,7 @@ static struct sandbox *find_signer(struct app *a, const struct file_signature *s
     size_t n = all ? fleet_all(a->fleet, all) : 0;
 
     for (size_t i = 0; i < n; i++) {
-        if (!found && all[i]->facts.token[0] && sandbox_look(all[i]).state == SANDBOX_RUNNING &&
-            signature_is_by(sig, str_from(all[i]->facts.token)))
+        if (!found && has_signed(all[i], sig))
             found = all[i];
         else
             sandbox_put(all[i]);

@@ -17,14 +17,15 @@ static const char *const sql[STATEMENTS] = {
     [ROLLBACK] = "ROLLBACK",
     [INSERT] = "INSERT INTO sandboxes (id, template, started_ns, end_ns, cpu_count, "
                "memory_mb, disk_mb, internet, "
-               "metadata, token, state, owner, caps) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-               "?, ?)",
+               "metadata, token, state, owner, caps, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+               "?, ?, ?, ?, ?)",
     [SET_RUNNING] = "UPDATE sandboxes SET state = 'running', started_ns = ? WHERE id = ? AND "
                     "state = 'starting' "
                     "RETURNING template, owner",
     [SET_END] = "UPDATE sandboxes SET end_ns = ? WHERE id = ? AND state = 'running'",
     [SET_ENDED] = "UPDATE sandboxes SET state = 'ended', ended_ns = ?, cause = ?, token = NULL "
                   "WHERE id = ? AND state <> 'ended'",
+    [SET_TOKEN] = "UPDATE sandboxes SET token = ?, told = ? WHERE id = ? AND state = 'running'",
     [SET_NETWORK] =
         "INSERT INTO networks (id, internet, policy) VALUES (?, ?, ?) ON CONFLICT (id) "
         "DO UPDATE SET internet = excluded.internet, policy = excluded.policy",
@@ -41,7 +42,7 @@ static const char *const sql[STATEMENTS] = {
         "SELECT id, template, started_ns, end_ns, cpu_count, memory_mb, disk_mb, "
         "coalesce(networks.internet, sandboxes.internet), metadata, token, policy, owner, "
         "caps, "
-        "rules, traffic_token "
+        "rules, traffic_token, told "
         "FROM sandboxes LEFT JOIN networks USING (id) LEFT JOIN network_secrets USING "
         "(id) WHERE state = 'running'",
     [GET_ENDED] =
@@ -114,6 +115,8 @@ static const char schema[] =
 static const char owners[] =
     "ALTER TABLE sandboxes ADD COLUMN owner TEXT NOT NULL DEFAULT 'default';"
     "ALTER TABLE sandboxes ADD COLUMN caps TEXT NOT NULL DEFAULT '*';"
+    /* Empty: there was one credential, which cannot be revoked. */
+    "ALTER TABLE sandboxes ADD COLUMN told BLOB NOT NULL DEFAULT x'';"
     "CREATE TABLE keys ("
     " digest BLOB PRIMARY KEY CHECK (length(digest) = 32),"
     " name TEXT NOT NULL,"
@@ -396,6 +399,23 @@ void registry_close(struct registry *r)
 
 /* --- sandboxes --- */
 
+static void bind_told(sqlite3_stmt *st, int at, const struct told *told, uint32_t n)
+{
+    (void)sqlite3_bind_blob(st, at, n > 0 ? (const void *)told : "", (int)(n * sizeof *told),
+                            SQLITE_TRANSIENT);
+}
+
+static void read_told(sqlite3_stmt *st, int at, struct sandbox_facts *f)
+{
+    size_t bytes = (size_t)sqlite3_column_bytes(st, at);
+
+    if (bytes > sizeof f->told)
+        bytes = sizeof f->told;
+    f->n_told = (uint32_t)(bytes / sizeof f->told[0]);
+    if (f->n_told > 0)
+        memcpy(f->told, sqlite3_column_blob(st, at), f->n_told * sizeof f->told[0]);
+}
+
 static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const char *metadata,
                        uint64_t started_ns, uint64_t end_ns, const char *state)
 {
@@ -417,6 +437,7 @@ static void bind_facts(sqlite3_stmt *st, const struct sandbox_facts *f, const ch
     sql_bind_text(st, 12, f->owner);
     if (buf_ok(&caps))
         (void)sqlite3_bind_text(st, 13, buf_cstr(&caps), -1, SQLITE_TRANSIENT);
+    bind_told(st, 14, f->told, f->n_told);
 }
 
 int registry_insert(struct registry *r, const struct sandbox_facts *f, const char *metadata,
@@ -520,6 +541,18 @@ int registry_set_ended(struct registry *r, const struct sandbox_id *id, const ch
     return forget_secrets(r, id, e);
 }
 
+int registry_set_token(struct registry *r, const struct sandbox_id *id, const char *token,
+                       const struct told *told, uint32_t n_told, struct err *e)
+{
+    sqlite3_stmt *st = sql_begin(r, SET_TOKEN);
+
+    if (token[0])
+        sql_bind_text(st, 1, token);
+    bind_told(st, 2, told, n_told);
+    sql_bind_text(st, 3, id->text);
+    return sql_finish(r, st, "store a sandbox's token", e);
+}
+
 int registry_set_network(struct registry *r, const struct sandbox_id *id,
                          const struct network_wish *w, struct err *e)
 {
@@ -571,6 +604,7 @@ static bool read_row(sqlite3_stmt *st, struct registry_row *row)
     row->network = sql_column_text(st, 10);
     row->rules = sql_column_text(st, 13);
     row->traffic_token = sql_column_text(st, 14);
+    read_told(st, 15, f);
     return str_copy(str_from(sql_column_text(st, 0)), f->id.text, sizeof f->id.text) == 0 &&
            sandbox_id_ok(&f->id) &&
            str_copy(str_from(sql_column_text(st, 1)), f->template, sizeof f->template) == 0 &&

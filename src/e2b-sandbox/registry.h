@@ -22,6 +22,7 @@
 #define REGISTRY_ENDED_MAX 10000                          /* ended rows that are kept ... */
 #define REGISTRY_ENDED_NS  (UINT64_C(86400) * 1000000000) /* ... for so long */
 #define SANDBOX_TOKEN_MAX  64u
+#define TOLD_MAX           16u
 
 struct registry;
 
@@ -32,6 +33,11 @@ struct sandbox_facts {
     char token[SANDBOX_TOKEN_MAX + 1]; /* envd's access token; "" if the sandbox has none */
     char owner[OWNER_MAX + 1];
     struct caps caps; /* of the credential that made it: nothing else may be done with it */
+    struct told {     /* credentials whose holders know the token, the maker's first */
+        uint8_t credential[8],
+            kid[8]; /* beginnings of digests; kid is zeros for an API key. All zeros: anybody's */
+    } told[TOLD_MAX];
+    uint32_t n_told;
     uint32_t cpu_count, memory_mb, disk_mb;
 };
 
@@ -50,6 +56,9 @@ int registry_set_running(struct registry *r, const struct sandbox_id *id, uint64
                          struct err *e);
 int registry_set_end(struct registry *r, const struct sandbox_id *id, uint64_t end_ns,
                      struct err *e);
+/* Its token and who knows it. */
+int registry_set_token(struct registry *r, const struct sandbox_id *id, const char *token,
+                       const struct told *told, uint32_t n_told, struct err *e);
 /* Its network. Values of rules and the traffic token are in a table of their own, of which nothing is left in any file once the sandbox
  * has ended or the rules are gone. */
 int registry_set_network(struct registry *r, const struct sandbox_id *id,

@@ -14,6 +14,7 @@ enum statement {
     SET_RUNNING,
     SET_END,
     SET_ENDED,
+    SET_TOKEN,
     SET_NETWORK,
     DROP_NETWORK,
     SET_SECRETS,

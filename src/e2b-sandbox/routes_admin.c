@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "e2b-sandbox/answer.h"
+#include "e2b-sandbox/revocation.h"
 #include "e2b-sandbox/routes.h"
 
 #define BODY_MAX       65536u
@@ -110,6 +111,16 @@ static void list_answer(struct request *r, struct list *l, int rc, const struct 
     else
         answer_json(r->c, 200, NULL, &l->b);
     buf_fini(&l->b);
+}
+
+/* Ends what the revoked credential had open, and answers. */
+static void answer_revoked(struct request *r, const struct revoked *what)
+{
+    if (revocation_apply(r->a, what) == 0)
+        answer_empty(r->c, 204);
+    else
+        answer_error(r->c, 500, "internal_server_error", NULL,
+                     "it is revoked, but what it had open goes on: out of memory");
 }
 
 /* --- API keys --- */
@@ -249,7 +260,7 @@ void route_admin_revoke_key(struct request *r)
     }
     log_info("key_revoked", "by=%s peer=%s key=%s owner=%s", r->who.owner, http_peer(r->c),
              r->param[0], k.owner);
-    answer_empty(r->c, 204);
+    answer_revoked(r, &(struct revoked){ .credential = k.digest });
 }
 
 /* --- keys of tokens --- */
@@ -311,13 +322,16 @@ void route_admin_remove_token_key(struct request *r)
 {
     struct err e = { 0 };
 
+    struct revoked what = { 0 };
+
     if (auth_remove_token_key(r->a->auth, r->param[0], &e) < 0) {
         answer_err(r, &e);
         return;
     }
     log_info("token_key_removed", "by=%s peer=%s kid=%s", r->who.owner, http_peer(r->c),
              r->param[0]);
-    answer_empty(r->c, 204);
+    (void)str_copy(str_from(r->param[0]), what.kid, sizeof what.kid); /* one that was there */
+    answer_revoked(r, &what);
 }
 
 /* --- tokens --- */
@@ -453,7 +467,7 @@ static bool read_digest(const char *hex, struct digest *out)
 }
 
 /* Which? Exactly one of the fields id, jti, token, user_id. */
-static int revoke_token(struct request *r, const json_t *j, struct err *e)
+static int revoke_token(struct request *r, const json_t *j, struct revoked *what, struct err *e)
 {
     static const char *const field[] = { "id", "jti", "token", "user_id" };
     const char *value[ARRAY_LEN(field)] = { 0 };
@@ -461,7 +475,6 @@ static int revoke_token(struct request *r, const json_t *j, struct err *e)
     int64_t until_s = (int64_t)(now_ns / NS_PER_S) + JWT_LIFE_S + JWT_LEEWAY_S;
     unsigned n = 0;
     char kid[JWT_KID_MAX + 1];
-    struct digest id;
     struct jwt t;
 
     for (size_t i = 0; i < ARRAY_LEN(field); i++) {
@@ -472,38 +485,39 @@ static int revoke_token(struct request *r, const json_t *j, struct err *e)
     }
     if (n != 1)
         return err_say(e, EINVAL, "one of the fields id, jti, token and user_id must be there");
-    if (value[3])
-        return auth_name_ok(str_from(value[3]), OWNER_MAX)
-                   ? auth_deny_user(r->a->auth, value[3], now_ns, e)
-                   : err_say(e, EINVAL, "field 'user_id' is no user id");
+    if (value[3]) {
+        if (!auth_name_ok(str_from(value[3]), OWNER_MAX))
+            return err_say(e, EINVAL, "field 'user_id' is no user id");
+        (void)str_copy(str_from(value[3]), what->user, sizeof what->user); /* fits */
+        return auth_deny_user(r->a->auth, value[3], now_ns, e);
+    }
     if (value[2]) {
         enum jwt_reason why = auth_check_token(r->a->auth, str_from(value[2]), now_ns, &t, kid);
-        if (why == JWT_REVOKED)
-            return 0;
-        if (why != JWT_OK) /* nobody is let in by it anyway */
+        if (why != JWT_OK && why != JWT_REVOKED) /* nobody is let in by it anyway */
             return err_say(e, EINVAL, "the token is refused already: %s", jwt_reason_text(why));
-        id = t.id;
+        what->credential = t.id;
     } else if (value[1]) {
         if (!auth_name_ok(str_from(value[1]), JWT_JTI_MAX))
             return err_say(e, EINVAL, "field 'jti' is no token's");
-        id = jwt_id_of_jti(str_from(value[1]));
-    } else if (!read_digest(value[0], &id)) {
+        what->credential = jwt_id_of_jti(str_from(value[1]));
+    } else if (!read_digest(value[0], &what->credential)) {
         return err_say(e, EINVAL, "field 'id' must be 64 hexadecimal digits");
     }
-    return auth_deny_token(r->a->auth, &id, until_s, now_ns, e);
+    return auth_deny_token(r->a->auth, &what->credential, until_s, now_ns, e);
 }
 
 void route_admin_revoke_token(struct request *r)
 {
     AUTO_JSON json_t *j = read_object(r);
+    struct revoked what = { 0 };
     struct err e = { 0 };
 
     if (!j)
         return;
-    if (revoke_token(r, j, &e) < 0) {
+    if (revoke_token(r, j, &what, &e) < 0) {
         answer_err(r, &e);
         return;
     }
     log_info("token_revoked", "by=%s peer=%s", r->who.owner, http_peer(r->c));
-    answer_empty(r->c, 204);
+    answer_revoked(r, &what);
 }

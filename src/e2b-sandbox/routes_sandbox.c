@@ -15,6 +15,7 @@
 #include "e2b-sandbox/lifecycle.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/network.h"
+#include "e2b-sandbox/revocation.h"
 #include "e2b-sandbox/routes.h"
 #include "ipc/ipc.h"
 
@@ -71,6 +72,16 @@ static void wipe(struct buf *b)
 {
     if (b->p)
         explicit_bzero(b->p, b->n); /* it held a token, or what rules keep secret */
+}
+
+/* May the asker be told its token? False after an answer: his credential was revoked after it was judged. */
+static bool note_told(struct request *r, struct sandbox *s)
+{
+    if (revocation_note_told(r->a, s, &r->who))
+        return true;
+    answer_error(r->c, 401, NULL, "WWW-Authenticate: Bearer\r\n",
+                 "the credential has just been revoked");
+    return false;
 }
 
 static void answer_sandbox(struct request *r, unsigned status, struct sandbox *s)
@@ -159,8 +170,10 @@ static void create(struct request *r, enum create_version version)
                      ENV_PAIRS_OF_ALL);
     else if (create_recorded(r, &want, &t, &s, &f) < 0)
         answer_failure(r, &f);
-    else
+    else if (note_told(r, s))
         answer_sandbox(r, 201, s);
+    else
+        (void)lifecycle_kill(r->a, s, &f); /* nobody has it */
 }
 
 void route_create_v1(struct request *r)
@@ -180,7 +193,7 @@ void route_get(struct request *r)
     AUTO_BUF struct buf b = BUF_INIT(ANSWER_MAX);
     AUTO_SANDBOX struct sandbox *s = find_sandbox(r);
 
-    if (!s)
+    if (!s || !note_told(r, s))
         return;
     describe_detail(r->a, s, &b);
     answer_json(r->c, 200, NULL, &b);
@@ -331,7 +344,7 @@ static void connect_to(struct request *r, int64_t absent)
         return;
     if (change_end(r, s, END_EXTEND, seconds, &f) < 0)
         answer_failure(r, &f);
-    else
+    else if (note_told(r, s))
         answer_sandbox(r, 200, s); /* 201 would say that it was paused */
 }
 

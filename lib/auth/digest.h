@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* auth/digest: SHA-256, by OpenSSL. */
+/* auth/digest: SHA-256 of what identifies somebody or something. */
 #pragma once
 #include <stdint.h>
 

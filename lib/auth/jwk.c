@@ -3,18 +3,18 @@
 #include <string.h>
 
 #include "auth/jwt.h"
-#include "auth/sign.h"
 #include "base/auto.h"
 #include "base/rand.h"
 #include "codec/base64.h"
 #include "codec/json.h"
+#include "crypto/ed25519.h"
 
 void jwt_key_make(enum jwt_alg alg, struct jwt_key *out)
 {
     *out = (struct jwt_key){ .alg = alg, .can_sign = true, .secret_n = 32 };
     rand_bytes(out->secret, out->secret_n);
     if (alg == JWT_EDDSA)
-        ed25519_public_of(out->secret, out->public_key);
+        ed25519_public(out->secret, out->public_key);
 }
 
 static bool is_placeholder(struct str s)
@@ -97,7 +97,7 @@ static int read_pair(const json_t *j, struct jwt_key *k, struct err *e)
         memcpy(k->secret, d.p, ED25519_KEY);
         k->secret_n = ED25519_KEY;
         k->can_sign = true;
-        ed25519_public_of(k->secret, k->public_key);
+        ed25519_public(k->secret, k->public_key);
         explicit_bzero(d.p, d.n);
     }
     if (has_x && has_d && memcmp(k->public_key, x.p, ED25519_KEY) != 0)

@@ -8,6 +8,7 @@
 #include "base/auto.h"
 #include "codec/base64.h"
 #include "codec/json.h"
+#include "crypto/ed25519.h"
 
 #define TIME_MAX         (INT64_C(1) << 53)
 #define CAPABILITIES_MAX 64u
@@ -126,7 +127,7 @@ static bool is_signed_by(const struct jwt_key *k, const struct parts *p,
                          const struct buf *signature)
 {
     if (k->alg == JWT_EDDSA)
-        return signature->n == ED25519_SIGNATURE &&
+        return signature->n == ED25519_SIG &&
                ed25519_verify(k->public_key, p->signed_text, (const uint8_t *)signature->p);
     struct digest want =
         hmac_sha256((struct str){ (const char *)k->secret, k->secret_n }, p->signed_text);
@@ -313,7 +314,7 @@ void jwt_sign(const struct jwt_key *k, const struct jwt *t, struct buf *out)
 {
     AUTO_BUF struct buf text = BUF_INIT(JWT_MAX);
     AUTO_BUF struct buf token = BUF_INIT(JWT_MAX);
-    uint8_t signature[ED25519_SIGNATURE];
+    uint8_t signature[ED25519_SIG];
 
     buf_addf(&text, "{\"alg\":\"%s\",\"typ\":\"JWT\"", jwt_alg_name(k->alg));
     add_member(&text, "kid", k->kid);

@@ -156,8 +156,10 @@ int api_call(const struct api *a, const char *method, const char *target, const 
              struct api_answer *r, struct err *e)
 {
     AUTO_BUF struct buf text = BUF_INIT(API_ANSWER_MAX);
-    char headers[API_KEY_MAX + 160];
+    char headers[API_KEY_MAX + 160], whole[HTTP1_TARGET_MAX];
     struct http_client c;
+    bool about_sandboxes = str_starts(str_from(target), STR("/sandboxes")) ||
+                           str_starts(str_from(target), STR("/v2/sandboxes"));
 
     *r = (struct api_answer){ 0 };
     if (body && !json_write(&text, body))
@@ -166,7 +168,12 @@ int api_call(const struct api *a, const char *method, const char *target, const 
                    "X-API-Key: %s\r\nAccept: application/json\r\n"
                    "User-Agent: firebreak/" FIREBREAK_VERSION "\r\n%s",
                    a->key, body ? "Content-Type: application/json\r\n" : "");
-    int rc = exchange(&a->control, method, target, headers, buf_str(&text), &c, e);
+    (void)snprintf(whole, sizeof whole, "%s%s",
+                   target, /* exchange finds one that is too long */
+                   !a->all_owners || !about_sandboxes ? ""
+                   : strchr(target, '?')              ? "&owners=all"
+                                                      : "?owners=all");
+    int rc = exchange(&a->control, method, whole, headers, buf_str(&text), &c, e);
     explicit_bzero(headers, sizeof headers);
     if (rc < 0)
         return rc;

@@ -2,6 +2,7 @@
 /* firebreak/api: this program as a client of the E2B API. Every answer is checked as if it came from a stranger. */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -28,6 +29,8 @@ struct api {
         control;         /* E2B_API_URL, else RUN/api.url as `up` left it, else http://LISTEN */
     struct api_url data; /* E2B_SANDBOX_URL, else the same */
     char key[API_KEY_MAX]; /* E2B_API_KEY, else STATE/api.key; wiped by api_close */
+    bool
+        all_owners; /* calls about sandboxes are about those of all owners: set after api_open */
 };
 
 /* Finds URL and key. -errno with *e whose text says where a key was looked for. */

@@ -51,6 +51,7 @@ static int kill_run(int argc, char **argv)
 {
     static const struct option options[] = {
         { "all", no_argument, NULL, 'a' },
+        { "all-owners", no_argument, NULL, 'o' },
         PLACE_OPTIONS,
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -58,12 +59,14 @@ static int kill_run(int argc, char **argv)
     struct place place = { 0 };
     struct api api;
     struct err e;
-    bool all = false;
+    bool all = false, all_owners = false;
     int o, status = CLI_OK;
 
     while ((o = cli_next_option(&cmd_kill, argc, argv, "", options)) >= 0) {
         if (o == 'a')
             all = true;
+        else if (o == 'o')
+            all_owners = true;
         else
             (void)place_option(&place, o, optarg);
     }
@@ -80,6 +83,7 @@ static int kill_run(int argc, char **argv)
 
     if (api_open(&api, &place, &e) < 0)
         return cli_fail(&e, api_hint(&e));
+    api.all_owners = all_owners;
     if (all)
         status = kill_all(&api);
     for (int i = optind; i < argc; i++)
@@ -93,7 +97,8 @@ static int kill_run(int argc, char **argv)
 const struct cli_command cmd_kill = {
     .name = "kill",
     .summary = "End sandboxes",
-    .usage = "ID...|--all",
-    .help = "  --all             every sandbox of the instance\n" PLACE_HELP,
+    .usage = "ID...|--all [--all-owners]",
+    .help = "  --all             every sandbox of one's own\n"
+            "  --all-owners      not only one's own; needs a key with admin\n" PLACE_HELP,
     .run = kill_run,
 };

@@ -110,6 +110,7 @@ static int ps_run(int argc, char **argv)
 {
     static const struct option options[] = {
         { "json", no_argument, NULL, 'j' },
+        { "all-owners", no_argument, NULL, 'o' },
         PLACE_OPTIONS,
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -118,12 +119,14 @@ static int ps_run(int argc, char **argv)
     struct place place = { 0 };
     struct api api;
     struct err e;
-    bool json = false;
+    bool json = false, all_owners = false;
     int o;
 
     while ((o = cli_next_option(&cmd_ps, argc, argv, "", options)) >= 0) {
         if (o == 'j')
             json = true;
+        else if (o == 'o')
+            all_owners = true;
         else
             (void)place_option(&place, o, optarg);
     }
@@ -139,6 +142,7 @@ static int ps_run(int argc, char **argv)
         rows = json_array();
     struct list list = { .api = &api, .rows = rows, .now_ns = clock_real_ns() };
     int rc = api_open(&api, &place, &e);
+    api.all_owners = all_owners;
     if (rc == 0)
         rc = api_each_sandbox(&api, add_row, &list, &e);
     api_close(&api);
@@ -154,7 +158,8 @@ static int ps_run(int argc, char **argv)
 const struct cli_command cmd_ps = {
     .name = "ps",
     .summary = "List the sandboxes",
-    .usage = "[--json]",
-    .help = "  --json            print what the API says, as a JSON array\n" PLACE_HELP,
+    .usage = "[--json] [--all-owners]",
+    .help = "  --json            print what the API says, as a JSON array\n"
+            "  --all-owners      not only one's own; needs a key with admin\n" PLACE_HELP,
     .run = ps_run,
 };

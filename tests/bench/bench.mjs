@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'node:http'
 import { build, Instance, leftoversAfterAMoment } from '../lib/instance.mjs'
 import { sandboxPids, status, until } from '../lib/host.mjs'
+import { claims, issueKey, tokenKey } from '../lib/identity.mjs'
 
 const number = (name, fallback) => Number(process.env[name] ?? fallback)
 const n = number('BENCH_N', 30), seconds = number('BENCH_SECONDS', 5), rounds = number('BENCH_ROUNDS', 2), idle = number('BENCH_IDLE', 1000)
@@ -261,11 +262,26 @@ console.log('\ncreated: 201 of POST /v2/sandboxes; result: the end event of the 
     console.log('firebreak goes through HTTP and SQLite, limits memory, cpu and pids, and filters system calls; bwrap has no limits; crun, runsc and podman run in a mount namespace without the v2 mount.')
   }
   if (parts.has('http')) {
-    heading('GET /health')
-    const wrk = spawnSync('wrk', ['-t1', '-c64', `-d${seconds}s`, '--latency', `${cold.url}/health`], { encoding: 'utf8' })
-    const rate = /Requests\/sec:\s+([\d.]+)/.exec(wrk.stdout)?.[1]
-    const at = (p) => new RegExp(`${p}%\\s+(\\S+)`).exec(wrk.stdout)?.[1]
-    console.log(`${rate} requests/s over 64 connections; p50 ${at(50)}, p99 ${at(99)}${/Non-2xx.*/.exec(wrk.stdout)?.[0] ?? ''}`)
+    heading(`GET /health, and requests that need a credential (${load()})`)
+    // A path that is answered by nothing but the judgement (501), and one that does something.
+    const only = '/snapshots', list = '/v2/sandboxes'
+    const hit = (what, path, header) => {
+      const wrk = spawnSync('wrk', ['-t1', '-c64', `-d${seconds}s`, '--latency', ...(header ? ['-H', header] : []), `${cold.url}${path}`], { encoding: 'utf8' })
+      const rate = /Requests\/sec:\s+([\d.]+)/.exec(wrk.stdout)?.[1]
+      const at = (p) => new RegExp(`${p}%\\s+(\\S+)`).exec(wrk.stdout)?.[1]
+      const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(wrk.stdout)?.[1] ?? 0)
+      console.log(`${`GET ${path}, ${what}`.padEnd(44)}${Number(rate).toFixed(0).padStart(8)} requests/s over 64 connections; p50 ${at(50)}, p99 ${at(99)}${bad && path !== only ? `; ${bad} were no 2xx` : ''}`)
+    }
+    hit('no credential', '/health')
+    for (const path of [only, list]) {
+      hit('API key', path, `X-API-Key: ${cold.key}`)
+      for (const alg of ['HS256', 'EdDSA']) {
+        const k = await tokenKey(cold, alg)
+        hit(`${alg} token`, path, `Authorization: Bearer ${k.make(claims('bench'))}`)
+      }
+    }
+    await Promise.all(Array.from({ length: 1000 }, (_, k) => issueKey(cold, { owner: `bench-${k}` })))
+    hit('API key, one of 1001', only, `X-API-Key: ${cold.key}`)
   }
   if (parts.has('memory')) await measureMemory()
   if (parts.has('record')) await measureRecord()

@@ -14,6 +14,7 @@
 #include "auth/sign.h"
 #include "base/auto.h"
 #include "codec/base64.h"
+#include "crypto/ed25519.h"
 
 #define T INT64_C(1767009600)
 
@@ -71,7 +72,7 @@ enum how {
 
 static void add_signature(enum how how, struct buf *token)
 {
-    uint8_t ed[ED25519_SIGNATURE];
+    uint8_t ed[ED25519_SIG];
     struct digest d = { 0 };
     struct str text = buf_str(token), out = { (const char *)d.byte, sizeof d.byte };
     char glued[16384];
@@ -490,7 +491,7 @@ static void ed25519_is_that_of_the_rfc(void **state)
 {
     static const uint8_t want[] = { 0xe5, 0x56, 0x43, 0x00, 0xc3, 0x60, 0xac, 0x72,
                                     0x90, 0x86, 0xe2, 0xcc, 0x80, 0x6e, 0x82, 0x8a };
-    uint8_t got[ED25519_SIGNATURE];
+    uint8_t got[ED25519_SIG];
 
     (void)state;
     ed25519_sign(key[ED].secret, STR(""), got);

@@ -2,8 +2,10 @@
 #include "e2b-sandbox/registry.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/auto.h"
 #include "e2b-sandbox/registry_priv.h"
@@ -361,6 +363,24 @@ static int prepare_all(struct registry *r, struct err *e)
     return 0;
 }
 
+/* For our eyes only, whatever the umask was when it was made; SQLite gives its other files the same mode. */
+static int make_private(const char *path, struct err *e)
+{
+    static const char *const end[] = { "", "-wal", "-shm" };
+
+    for (size_t i = 0; i < ARRAY_LEN(end); i++) {
+        char name[600];
+        (void)snprintf(name, sizeof name, "%s%s", path, end[i]);
+        AUTO_CLOSE int fd =
+            open(name, O_RDWR | (i == 0 ? O_CREAT : 0) | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && i > 0 && errno == ENOENT)
+            continue;
+        if (fd < 0 || fchmod(fd, 0600) < 0)
+            return err_set(e, errno, "open '%s'", name);
+    }
+    return 0;
+}
+
 int registry_open(struct registry **out, const char *path, struct err *e)
 {
     struct registry *r = calloc(1, sizeof *r);
@@ -370,6 +390,10 @@ int registry_open(struct registry **out, const char *path, struct err *e)
 
     if (!r)
         return err_set(e, ENOMEM, "open '%s'", path);
+    if (make_private(path, e) < 0) {
+        free(r);
+        return -e->code;
+    }
     (void)pthread_mutex_init(&r->lock, NULL);
     if (sqlite3_open_v2(path, &r->db, flags, NULL) != SQLITE_OK) {
         (void)err_say(e, sqlite3_system_errno(r->db) ? sqlite3_system_errno(r->db) : EIO,

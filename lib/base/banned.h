@@ -13,6 +13,12 @@
 #include <openssl/hmac.h>
 #endif
 
+/* A library whose headers use the names, for parameters say: the target names a header that has
+ * them, -DBANNED_AFTER=<...>. */
+#ifdef BANNED_AFTER
+#include BANNED_AFTER
+#endif
+
 #undef strcpy
 #undef strcat
 #undef strncat

@@ -11,6 +11,7 @@ const char *netd_why_text(enum netd_why why)
         [NETD_WHY_DOWN] = "down",       [NETD_WHY_NAME] = "name",
         [NETD_WHY_QTYPE] = "qtype",     [NETD_WHY_RATE] = "rate",
         [NETD_WHY_REBIND] = "rebind",   [NETD_WHY_SNI] = "sni",
+        [NETD_WHY_REQUEST] = "request", [NETD_WHY_UPSTREAM] = "upstream",
     };
     return (unsigned)why < NETD_WHY_MAX ? text[why] : "unknown";
 }

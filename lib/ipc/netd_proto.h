@@ -13,6 +13,7 @@
  * then says NETD_SYNCED; until then a sandbox that netd has not been told of reaches nothing. */
 #pragma once
 #include "ipc/ids.h"
+#include "ipc/tlsd_proto.h"
 #include "policy/egress.h"
 #include "policy/transform.h"
 
@@ -34,7 +35,9 @@ enum netd_type {
                     cut. 0 fds. Rules and transforms follow. -ENOENT */
     NETD_DETACH, /* forget one that has ended; its interface goes with its namespace. 0 fds */
     NETD_SYNCED, /* all that live have been attached: what is left of others is removed. 0 fds */
-    NETD_STATS   /* counters of all together. 0 fds */
+    NETD_STATS,  /* counters of all together. 0 fds */
+    NETD_CA /* the certificate of the authority that shows it hosts whose requests get headers.
+                    -EAGAIN: not known yet; -ENOENT: no header is set. 0 fds */
 };
 
 /* Why something was refused: the label of counters and of events. */
@@ -46,13 +49,15 @@ enum netd_why {
     NETD_WHY_SANDBOX,  /* another sandbox */
     NETD_WHY_PROTOCOL, /* neither TCP nor UDP */
     NETD_WHY_POLICY,
-    NETD_WHY_LIMIT,  /* connections or bytes */
-    NETD_WHY_DOWN,   /* netd was not there to watch */
-    NETD_WHY_NAME,   /* resolver: a name that is not allowed */
-    NETD_WHY_QTYPE,  /* resolver: a question that it does not answer */
-    NETD_WHY_RATE,   /* resolver: too many questions */
-    NETD_WHY_REBIND, /* resolver: an answer with an address that nobody may reach */
-    NETD_WHY_SNI,    /* proxy: the name in TLS or HTTP is not one that led to the address */
+    NETD_WHY_LIMIT,    /* connections or bytes */
+    NETD_WHY_DOWN,     /* netd was not there to watch */
+    NETD_WHY_NAME,     /* resolver: a name that is not allowed */
+    NETD_WHY_QTYPE,    /* resolver: a question that it does not answer */
+    NETD_WHY_RATE,     /* resolver: too many questions */
+    NETD_WHY_REBIND,   /* resolver: an answer with an address that nobody may reach */
+    NETD_WHY_SNI,      /* proxy: the name in TLS or HTTP is not one that led to the address */
+    NETD_WHY_REQUEST,  /* tlsd: a request that may not pass with headers set on it */
+    NETD_WHY_UPSTREAM, /* tlsd: the server cannot be reached, or is not who it must be */
     NETD_WHY_MAX
 };
 
@@ -75,10 +80,13 @@ struct netd_msg {
     char template[NETD_TEMPLATE_N]; /* ATTACH: for the metadata service; NUL-terminated */
     uint32_t address;               /* answer to ATTACH: the sandbox's, host order */
     uint32_t n_attached;            /* answer to HELLO and STATS */
+    uint32_t ca_n, ca_hash;         /* answer to CA: bytes of ca, hash of its subject */
     uint32_t unused;                /* 0 */
     struct netd_counters counters;  /* answer to STATS */
+    char ca[TLSD_CERT_MAX];         /* answer to CA: PEM */
 };
-_Static_assert(sizeof(struct netd_msg) == 32 + 24 + 64 + 16 + 8 * (6 + NETD_WHY_MAX),
+_Static_assert(sizeof(struct netd_msg) ==
+                   32 + 24 + 64 + 24 + TLSD_CERT_MAX + 8 * (6 + NETD_WHY_MAX),
                "wire size");
 
 /* One entry of the metadata that the sandbox's creator gave. */

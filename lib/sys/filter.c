@@ -107,6 +107,11 @@ static const int netd_calls[] = {
 #include "sys/syscalls_netd.h"
 #undef X
 };
+static const int tlsd_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_tlsd.h"
+#undef X
+};
 static const int monitor_calls[] = {
 #define X(name) SYS_##name,
 #include "sys/syscalls_monitor.h"
@@ -428,7 +433,7 @@ static void emit_specials(struct filter *f, enum filter_profile profile, unsigne
         block_prctl_get_seccomp(f);
         return;
     }
-    if (profile == FILTER_RECORDER) {
+    if (profile == FILTER_RECORDER || profile == FILTER_TLSD) {
         block_prctl_get_seccomp(f);
         return;
     }
@@ -481,6 +486,10 @@ static void choose_calls(struct call_set *s, enum filter_profile profile, unsign
     }
     if (profile == FILTER_MONITOR) {
         set_calls(s, monitor_calls, ARRAY_LEN(monitor_calls), true);
+        return;
+    }
+    if (profile == FILTER_TLSD) {
+        set_calls(s, tlsd_calls, ARRAY_LEN(tlsd_calls), true);
         return;
     }
     if (profile == FILTER_NETD) {

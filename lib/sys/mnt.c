@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -86,4 +87,21 @@ int mnt_open_dir_in(int root_fd, const char *name, mode_t mode)
     if (mkdirat(root_fd, name, mode) < 0 && errno != EEXIST)
         return -errno;
     return mnt_open_in(root_fd, name, O_PATH | O_DIRECTORY);
+}
+
+int mnt_empty_root(struct err *e)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("empty", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=0,nr_inodes=2,mode=0555") < 0)
+        return err_set(e, errno, "make an empty root");
+    if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return err_set(e, errno, "change to the empty root");
+    if (mount(NULL, "/", NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return err_set(e, errno, "make the root read-only");
+    return open("/proc", O_PATH | O_CLOEXEC) >= 0
+               ? err_say(e, EPERM, "the root is not empty after changing it")
+               : 0;
 }

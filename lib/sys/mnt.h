@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/err.h"
+
 struct mnt_option {
     const char *key;
     const char *value; /* NULL: a flag */
@@ -33,3 +35,6 @@ int mnt_open_in(int root_fd, const char *path, int flags);
 /* The directory `name` directly in such a tree, made if it is absent. -ENOTDIR or -ELOOP if it
  * is something else. */
 int mnt_open_dir_in(int root_fd, const char *name, mode_t mode);
+
+/* This process gets an empty, read-only root: there is nothing to open but "/". Needs CAP_SYS_ADMIN. */
+int mnt_empty_root(struct err *e);

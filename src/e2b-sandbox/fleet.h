@@ -62,6 +62,7 @@ struct sandbox {
     struct {
         struct network_wish wish; /* changed under change_lock and lock */
         bool is_attached;         /* netd has been told of it; changed under change_lock */
+        bool trusts;              /* lock: it has the certificate of its authority */
     } network;
 
     struct {

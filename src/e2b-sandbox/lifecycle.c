@@ -18,6 +18,7 @@
 #include "e2b-sandbox/pool.h"
 #include "e2b-sandbox/revocation.h"
 #include "http/client.h"
+#include "ipc/netd_proto.h"
 
 #define SPAWN_LIMIT_NS (20 * NS_PER_S) /* the warden itself gives up after 10 s */
 #define KILL_LIMIT_NS  (20 * NS_PER_S)
@@ -464,6 +465,48 @@ static int ask_agent(int fd, const char *headers, const struct buf *body, uint64
     return rc;
 }
 
+/* To an envd that has a token already. */
+static int ask_known_agent(int fd, struct sandbox *s, const struct buf *body, struct err *e)
+{
+    char token[SANDBOX_TOKEN_MAX + 1], headers[SANDBOX_TOKEN_MAX + 128];
+
+    sandbox_token(s, token);
+    (void)snprintf(headers, sizeof headers, "%s%s%s" INIT_HEADERS,
+                   token[0] ? "X-Access-Token: " : "", token, token[0] ? "\r\n" : "");
+    int rc = ask_agent(fd, headers, body, TOKEN_LIMIT_NS, e);
+    explicit_bzero(headers, sizeof headers);
+    explicit_bzero(token, sizeof token);
+    return rc;
+}
+
+int lifecycle_trust(struct app *a, struct sandbox *s, struct failure *f)
+{
+    AUTO_BUF struct buf body = BUF_INIT(INIT_MAX);
+    struct netd_msg m;
+    struct err e = { 0 };
+    int fd = -1, rc = network_authority(a, s, &m, f);
+
+    if (rc <= 0)
+        return rc;
+    buf_addf(&body, "{\"caHash\":%u,\"caBundle\":", m.ca_hash);
+    json_write_str(&body, (struct str){ m.ca, m.ca_n });
+    buf_add_char(&body, '}');
+    rc = buf_ok(&body) ? monitor_connect_port(s, a->warden, MONITOR_AGENT_PORT, &fd)
+                       : -body.failed;
+    if (rc == 0)
+        rc = ask_known_agent(fd, s, &body, &e);
+    else
+        (void)err_set(&e, -rc, "connect to envd");
+    if (rc < 0) {
+        log_error("network_failed", "sandbox=%s err=\"%s\"", s->facts.id.text, e.text);
+        say(f, 500, "network_failed",
+            "the sandbox could not be told of the authority for its rules: %s", e.text);
+        return -1;
+    }
+    network_authority_known(s);
+    return 0;
+}
+
 static void write_init(const struct sandbox *s, const struct create_request *r,
                        const struct template *t, struct buf *body)
 {
@@ -505,20 +548,16 @@ static int init_agent(struct app *a, struct sandbox *s, const struct create_requ
 static int tell_token(struct app *a, struct sandbox *s, const char *token, struct err *e)
 {
     AUTO_BUF struct buf body = BUF_INIT(256);
-    char headers[SANDBOX_TOKEN_MAX + 128];
     int fd = -1;
 
-    (void)snprintf(headers, sizeof headers, "X-Access-Token: %s\r\n" INIT_HEADERS,
-                   s->facts.token);
     buf_addf(&body, "{\"accessToken\":\"%s\"}", token);
     int rc = buf_ok(&body) ? monitor_connect_port(s, a->warden, MONITOR_AGENT_PORT, &fd)
                            : -body.failed;
     if (rc < 0)
         (void)err_set(e, -rc, "connect to envd");
     else
-        rc = ask_agent(fd, headers, &body, TOKEN_LIMIT_NS, e);
+        rc = ask_known_agent(fd, s, &body, e);
     wipe(&body);
-    explicit_bzero(headers, sizeof headers);
     return rc;
 }
 
@@ -575,7 +614,7 @@ static int create_steps(struct app *a, struct sandbox *s, struct create_request 
         return -1;
     }
     if (spawn(a, s, t, f) < 0 || network_give(a, s, &r->network, f) < 0 ||
-        init_agent(a, s, r, t, f) < 0 || publish(a, s, f) < 0) {
+        init_agent(a, s, r, t, f) < 0 || lifecycle_trust(a, s, f) < 0 || publish(a, s, f) < 0) {
         (void)atomic_fetch_add(&a->metrics.create_failed, 1);
         log_warn("sandbox_create_failed", "sandbox=%s status=%u err=%s", s->facts.id.text,
                  f->status, log_quote(str_from(f->message), quoted));
@@ -672,7 +711,8 @@ static int use_entry(struct app *a, struct sandbox *s, struct pool_taken *got,
         drop_entry(a, s);
         return 0;
     }
-    if (network_give(a, s, &r->network, f) == 0 && publish_pooled(a, s, f) == 0)
+    if (network_give(a, s, &r->network, f) == 0 && lifecycle_trust(a, s, f) == 0 &&
+        publish_pooled(a, s, f) == 0)
         return 1;
     (void)atomic_fetch_add(&a->metrics.create_failed, 1);
     log_warn("sandbox_create_failed", "sandbox=%s status=%u err=%s", s->facts.id.text,

@@ -42,3 +42,6 @@ void lifecycle_ended_with(struct app *a, struct sandbox *s, const struct warden_
 uint32_t lifecycle_max_sandboxes(struct app *a);
 
 void failure_not_found(struct failure *f, const char *id);
+
+/* Has a running sandbox trust the authority that shows it hosts whose requests get headers, if there are such. 0, or -1 with *f. */
+int lifecycle_trust(struct app *a, struct sandbox *s, struct failure *f);

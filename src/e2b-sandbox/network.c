@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -16,7 +17,9 @@
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/netd_client.h"
 
-#define FIRST_TOLD_NS (5 * NS_PER_S)
+#define FIRST_TOLD_NS      (5 * NS_PER_S)
+#define AUTHORITY_LIMIT_NS (3 * NS_PER_S)
+#define AUTHORITY_PAUSE_NS 2000000L
 
 static void say(struct failure *f, unsigned status, const char *code, const char *text)
 {
@@ -270,6 +273,41 @@ int network_give(struct app *a, struct sandbox *s, struct network_wish *w, struc
     int rc = change(a, s, w, f);
     (void)pthread_mutex_unlock(&s->change_lock);
     return rc;
+}
+
+int network_authority(struct app *a, struct sandbox *s, struct netd_msg *m, struct failure *f)
+{
+    const struct timespec pause = { .tv_nsec = AUTHORITY_PAUSE_NS };
+    uint64_t until_ns = clock_mono_ns() + AUTHORITY_LIMIT_NS;
+    int rc;
+
+    (void)pthread_mutex_lock(&s->lock);
+    bool wants = s->network.wish.n_transforms > 0 && !s->network.trusts;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!a->netd || !wants)
+        return 0;
+    for (;;) {
+        *m = (struct netd_msg){ .type = NETD_CA, .id = s->facts.id };
+        rc = netd_call(a->netd, m, -1, NULL);
+        if (rc != -EAGAIN || clock_mono_ns() > until_ns)
+            break;
+        (void)nanosleep(&pause, NULL);
+    }
+    if (rc == 0 && m->ca_n > 0 && m->ca_n <= sizeof m->ca)
+        return 1;
+    if (rc == -ENOENT) /* the rules have gone meanwhile */
+        return 0;
+    log_error("network_failed", "sandbox=%s err=\"no authority: %s\"", s->facts.id.text,
+              strerrordesc_np(rc < 0 ? -rc : EPROTO));
+    say_failed(f, rc == -EAGAIN ? -ETIMEDOUT : rc);
+    return -1;
+}
+
+void network_authority_known(struct sandbox *s)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->network.trusts = true;
+    (void)pthread_mutex_unlock(&s->lock);
 }
 
 void network_forget(struct app *a, struct sandbox *s)

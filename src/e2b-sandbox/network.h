@@ -23,6 +23,12 @@ int network_admit_change(const struct app *a, const struct caps *caps, struct ne
 int network_give(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f);
 /* Replaces the policy of a running one (w is taken): in force, and stored, when it returns 0. Else -1 with *f. */
 int network_change(struct app *a, struct sandbox *s, struct network_wish *w, struct failure *f);
+/* The certificate that a sandbox is to trust: 1 with m.ca and m.ca_hash, 0 if it needs none (no header is set for it, or it has it
+ * already), -1 with *f if it cannot be had. Waits a moment for it. */
+struct netd_msg;
+int network_authority(struct app *a, struct sandbox *s, struct netd_msg *m, struct failure *f);
+void network_authority_known(struct sandbox *s); /* it has it now */
+
 /* It has ended. */
 void network_forget(struct app *a, struct sandbox *s);
 /* At the start: what the registry knows of it. */

@@ -326,7 +326,7 @@ void route_network(struct request *r)
         answer_error(r->c, 400, NULL, NULL, "%s", e.text);
     /* Who sees a sandbox has all that it has. */
     else if (network_admit_change(r->a, &s->facts.caps, &w, &f) < 0 ||
-             network_change(r->a, s, &w, &f) < 0)
+             network_change(r->a, s, &w, &f) < 0 || lifecycle_trust(r->a, s, &f) < 0)
         answer_failure(r, &f);
     else {
         record_change(r, s, AUDIT_NETWORK_CHANGED, NULL);

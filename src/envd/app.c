@@ -17,6 +17,7 @@
 #include "envd/metrics.h"
 #include "envd/process_rpc.h"
 #include "envd/reply.h"
+#include "envd/trust.h"
 
 #define INIT_BODY_MAX (4u << 20)
 #define ENVS_MAX      (64u << 20)
@@ -71,6 +72,26 @@ void app_write_identity(struct app *a)
     write_file(a->run_dir, ".E2B_TEMPLATE_ID", value);
 }
 
+/* "caBundle" and "caHash" of a body of /init: an authority that programs are to trust. 0, also
+ * without them, or -errno with *e. */
+static int take_authority(struct app *a, const json_t *body, struct err *e)
+{
+    const char *pem = NULL;
+    int64_t hash = 0;
+
+    if (json_get_str(body, "caBundle", TRUST_PEM_MAX, &pem, e) < 0 ||
+        json_get_i64(body, "caHash", 0, UINT32_MAX, &hash, e) < 0)
+        return -EINVAL;
+    if (!pem)
+        return 0;
+    if (trust_add(str_from(pem), (uint32_t)hash, e) < 0)
+        return -e->code;
+    AUTO_JSON json_t *env = trust_env();
+    return !env || settings_default_env(&a->settings, env) < 0
+               ? err_set(e, ENOMEM, "tell programs of an authority")
+               : 0;
+}
+
 /* The host's own call: the first one sets the access token, later ones must bring it. */
 static void init(struct app *a, struct http_conn *c)
 {
@@ -89,6 +110,8 @@ static void init(struct app *a, struct http_conn *c)
     int rc = settings_update(&a->settings, body, http1_get(http_head(c), "X-Access-Token"), &e);
     if (text.p)
         explicit_bzero(text.p, text.n);
+    if (rc == 0)
+        rc = take_authority(a, body, &e);
     if (rc < 0) {
         (void)reply_error(c, rc == -EACCES ? 401 : rc == -EINVAL ? 400 : 503, "%s", e.text);
         return;

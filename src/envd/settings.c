@@ -116,6 +116,14 @@ int settings_update(struct settings *s, const json_t *body, struct str given, st
     return rc;
 }
 
+int settings_default_env(struct settings *s, json_t *env)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    int rc = json_object_update_missing(s->env, env);
+    (void)pthread_mutex_unlock(&s->lock);
+    return rc < 0 ? -ENOMEM : 0;
+}
+
 bool settings_has_token(struct settings *s)
 {
     (void)pthread_mutex_lock(&s->lock);

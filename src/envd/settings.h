@@ -32,6 +32,9 @@ void settings_fini(struct settings *s);
  * saying which field is wrong and why; -ENOMEM. */
 int settings_update(struct settings *s, const json_t *body, struct str given, struct err *e);
 
+/* Sets those of `env` (an object of strings) that nobody has set. 0 or -ENOMEM. */
+int settings_default_env(struct settings *s, json_t *env);
+
 /* Is a token set, and is `given` equal to it? Constant time in the length of the given one. */
 bool settings_has_token(struct settings *s);
 bool settings_token_is(struct settings *s, struct str given);

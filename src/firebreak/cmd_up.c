@@ -34,6 +34,7 @@
 #define API_UID              65532u
 #define NETD_UID             65531u
 #define RECORDER_UID         65530u
+#define TLSD_UID             65528u
 #define READY_LIMIT_NS       (20 * NS_PER_S)
 #define ASK_LIMIT_NS         (500 * NS_PER_MS)
 #define PREDECESSOR_LIMIT_NS (10 * NS_PER_S)
@@ -44,7 +45,7 @@
 #define LISTEN_BACKLOG       1024
 #define EXTRA_MAX            28u /* words of options that are handed on, and NULL */
 
-enum service { WARDEN, API, NETD, RECORDER, SERVICES };
+enum service { WARDEN, API, NETD, RECORDER, TLSD, SERVICES };
 
 struct up {
     struct place place;
@@ -61,17 +62,19 @@ struct up {
     char url[256];
     char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
     char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX], netd_path[PROGRAM_PATH_MAX];
-    char recorder_path[PROGRAM_PATH_MAX];
-    char uid_text[16], netd_uid_text[16], recorder_uid_text[16], base_text[16], max_text[16];
+    char recorder_path[PROGRAM_PATH_MAX], tlsd_path[PROGRAM_PATH_MAX];
+    char uid_text[16], netd_uid_text[16], recorder_uid_text[16], tlsd_uid_text[16],
+        base_text[16], max_text[16];
     char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX], *netd_argv[CHILD_ARGS_MAX];
-    char *recorder_argv[CHILD_ARGS_MAX];
+    char *recorder_argv[CHILD_ARGS_MAX], *tlsd_argv[CHILD_ARGS_MAX];
     struct extra {
         char *word[EXTRA_MAX]; /* options handed on with their values; NULL after the last */
         size_t n;
     } extra[SERVICES];
-    struct child warden, api, netd, recorder; /* argv NULL: it is not wanted */
+    struct child warden, api, netd, recorder, tlsd; /* argv NULL: it is not wanted */
     int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd, netd_log_fd,
-        recorder_log_fd;
+        recorder_log_fd, tlsd_log_fd;
+    int tlsd_ready[2]; /* a pipe: it writes when it serves */
     char key[API_KEY_TEXT_MAX];
     int stop_signal;
 };
@@ -208,6 +211,8 @@ static int find_programs(struct up *u, struct err *e)
         rc = program_find("netd", u->netd_path, e);
     if (rc == 0 && u->record)
         rc = program_find("recorder", u->recorder_path, e);
+    if (rc == 0 && u->internet)
+        rc = program_find("tlsd", u->tlsd_path, e);
     return rc;
 }
 
@@ -312,6 +317,23 @@ static void make_recorder_command_line(struct up *u)
                                   .pass_fd = { -1 } };
 }
 
+static void make_tlsd_command_line(struct up *u)
+{
+    char *const tlsd[] = { u->tlsd_path,     arg("--run"),      u->place.run, arg("--uid"),
+                           u->tlsd_uid_text, arg("--ready-fd"), arg("3") };
+
+    if (!u->internet)
+        return;
+    (void)snprintf(u->tlsd_uid_text, sizeof u->tlsd_uid_text, "%u", TLSD_UID);
+    memcpy(u->tlsd_argv, tlsd, sizeof tlsd);
+    memcpy(u->tlsd_argv + ARRAY_LEN(tlsd), u->extra[TLSD].word, sizeof u->extra[TLSD].word);
+    _Static_assert(ARRAY_LEN(tlsd) + EXTRA_MAX <= CHILD_ARGS_MAX, "room for what is handed on");
+    u->tlsd = (struct child){ .name = "tlsd",
+                              .argv = u->tlsd_argv,
+                              .log_fd = u->tlsd_log_fd,
+                              .pass_fd = { u->tlsd_ready[1], -1 } };
+}
+
 static int open_signals(struct up *u, struct err *e)
 {
     sigset_t set;
@@ -370,6 +392,12 @@ static bool netd_answers(const struct up *u)
 static bool recorder_answers(const struct up *u)
 {
     return accepts(u, "recorder.sock");
+}
+
+static bool tlsd_answers(const struct up *u)
+{
+    struct pollfd p = { .fd = u->tlsd_ready[0], .events = POLLIN };
+    return poll(&p, 1, 0) > 0;
 }
 
 static bool api_answers(const struct up *u)
@@ -461,10 +489,13 @@ static void supervise(struct up *u)
         tend(&u->recorder);
         tend(&u->warden);
         tend(&u->netd);
+        tend(&u->tlsd);
         tend(&u->api);
         uint64_t now_ns = clock_mono_ns();
         int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
         int c = wait_ms(&u->netd, now_ns), d = wait_ms(&u->recorder, now_ns);
+        int t = wait_ms(&u->tlsd, now_ns);
+        d = d < t ? d : t;
         a = a < b ? a : b;
         c = c < d ? c : d;
         wait_signal(u, a < c ? a : c);
@@ -524,6 +555,7 @@ static void stop_netd(struct up *u, bool remove)
 
     if (!u->internet)
         return;
+    child_stop(&u->tlsd, STOP_LIMIT_NS);
     child_stop(&u->netd, STOP_LIMIT_NS);
     if (!remove || !u->netd.argv)
         return;
@@ -621,6 +653,10 @@ static int prepare(struct up *u, struct err *e)
     if (rc == 0 && u->record)
         rc = open_log(u, "recorder", &u->recorder_log_fd, e);
     if (rc == 0 && u->internet)
+        rc = open_log(u, "tlsd", &u->tlsd_log_fd, e);
+    if (rc == 0 && u->internet && pipe2(u->tlsd_ready, O_CLOEXEC | O_NONBLOCK) < 0)
+        rc = err_set(e, errno, "make a pipe");
+    if (rc == 0 && u->internet)
         rc = net_forward_look(&u->forwarding, e);
     if (rc == 0)
         rc = open_signals(u, e);
@@ -677,6 +713,8 @@ static int bring_up_netd(struct up *u, struct err *e)
         return remove_old_networks(u, e);
     int rc = bring_up(u, &u->netd, netd_answers, e);
     if (rc == 0)
+        rc = bring_up(u, &u->tlsd, tlsd_answers, e);
+    if (rc == 0)
         rc = net_forward_on(&u->forwarding, e);
     if (rc < 0)
         return rc;
@@ -701,6 +739,7 @@ static int run_instance(struct up *u)
     }
     make_command_lines(u);
     make_netd_command_line(u);
+    make_tlsd_command_line(u);
     make_recorder_command_line(u);
     if (u->record)
         rc = bring_up(u, &u->recorder, recorder_answers, &e);
@@ -773,6 +812,7 @@ static const struct handed_on {
     { "--net-dns", NETD, "--dns" },
     { "--net-conns", NETD, "--conns" },
     { "--net-bytes", NETD, "--bytes" },
+    { "--net-ca", TLSD, "--ca" },
 };
 
 static int hand_on(struct up *u, const struct handed_on *h, char *value)
@@ -935,6 +975,9 @@ const struct cli_command cmd_up = {
         "  --net-dns A       server that answers names for them (default: the first of "
         "/etc/resolv.conf)\n"
         "  --net-conns N     connections of one sandbox at once (default: 2500)\n"
+        "  --net-ca FILE     further authorities that servers are checked by, where headers "
+        "are "
+        "set\n"
         "  --net-bytes N     bytes a second of one sandbox, each way (default: 125000000)\n"
         "  --log-dir DIR     write DIR/warden.log and so on instead of standard error\n"
         "  --domain, --host, --max-timeout, --pids, --conns-per-sandbox, --log-level\n"

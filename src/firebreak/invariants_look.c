@@ -430,10 +430,12 @@ static void match_sockets(struct sight *s)
 
 static int look_run(struct sight *s, const struct sight_options *o)
 {
-    /* Those after up.pid belong to daemons that run. */
-    static const char *const known[] = { "sb",        "mnt",           "up.pid", "warden.sock",
-                                         "netd.sock", "recorder.sock", "api.url" };
-    size_t n_known = o->stopped ? 3 : ARRAY_LEN(known);
+    /* Those after tlsd.seed belong to daemons that run. */
+    static const char *const known[] = {
+        "sb",        "mnt",           "up.pid",    "tlsd.seed", "warden.sock",
+        "netd.sock", "recorder.sock", "tlsd.sock", "api.url"
+    };
+    size_t n_known = o->stopped ? 4 : ARRAY_LEN(known);
     DIR *d = opendir(o->place.run);
     int rc = 0;
 

@@ -222,8 +222,9 @@ bool state_dir_has_records(const struct place *p)
 
 void state_dir_clean_run(const struct place *p)
 {
-    static const char *const files[] = { "api.url",       "warden.sock",    "netd.sock",
-                                         "recorder.sock", "sb/warden.lock", "up.pid" };
+    static const char *const files[] = { "api.url",        "warden.sock", "netd.sock",
+                                         "recorder.sock",  "tlsd.sock",   "tlsd.seed",
+                                         "sb/warden.lock", "up.pid" };
     static const char *const dirs[] = { "sb", "mnt", "" };
     char path[PLACE_PATH_MAX + 32];
 

@@ -4,19 +4,15 @@
  * are pure and fuzzed; assume that it can be taken over all the same. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -27,6 +23,7 @@
 #include "base/num.h"
 #include "netd/netd.h"
 #include "sys/filter.h"
+#include "sys/mnt.h"
 #include "sys/task.h"
 
 #define CAPS          (1ULL << CAP_NET_ADMIN)
@@ -68,6 +65,11 @@ int watch_add(struct netd *d, struct watch *w, uint32_t events)
 int watch_change(struct netd *d, struct watch *w, uint32_t events)
 {
     return control(d, EPOLL_CTL_MOD, w, events);
+}
+
+void watch_remove(struct netd *d, struct watch *w)
+{
+    (void)control(d, EPOLL_CTL_DEL, w, 0);
 }
 
 void watch_close(struct netd *d, struct watch *w)
@@ -251,24 +253,6 @@ int listen_on_gateway(struct netd *d, uint16_t port, int *fd, struct err *e)
     return 0;
 }
 
-/* Nothing to open but /. */
-static int empty_root(struct err *e)
-{
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("empty", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "size=0,nr_inodes=2,mode=0555") < 0)
-        return err_set(e, errno, "make an empty root");
-    if (chdir("/tmp") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return err_set(e, errno, "change to the empty root");
-    if (mount(NULL, "/", NULL,
-              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        return err_set(e, errno, "make the root read-only");
-    return open("/proc", O_PATH | O_CLOEXEC) >= 0
-               ? err_say(e, EPERM, "the root is not empty after changing it")
-               : 0;
-}
-
 static int harden(const struct netd *d, struct err *e)
 {
     struct filter filter;
@@ -276,7 +260,7 @@ static int harden(const struct netd *d, struct err *e)
 
     if (prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) < 0)
         return err_set(e, errno, "read the parent's death signal");
-    if (empty_root(e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0 ||
+    if (mnt_empty_root(e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0 ||
         task_limit(RLIMIT_NOFILE, FILES_WANTED, e) < 0 || task_limit_bounding(CAPS, e) < 0)
         return -e->code;
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
@@ -315,8 +299,9 @@ static int open_clocks(struct netd *d, struct err *e)
 
 static int watch_all(struct netd *d, struct err *e)
 {
-    struct watch *const all[] = { &d->listen,  &d->tick,    &d->signals,  &d->log,  &d->guard,
-                                  &d->dns_udp, &d->dns_tcp, &d->metadata, &d->proxy };
+    struct watch *const all[] = { &d->listen, &d->tick,      &d->signals, &d->log,
+                                  &d->guard,  &d->dns_udp,   &d->dns_tcp, &d->metadata,
+                                  &d->proxy,  &d->tls_listen };
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         int rc = watch_add(d, all[i], EPOLLIN);
@@ -336,7 +321,7 @@ static int start(struct netd *d, struct err *e)
     /* From here on no packet of a sandbox that we do not know goes anywhere. */
     if (table_create(d, e) < 0 || log_open(d, e) < 0 || guard_open(d, e) < 0 ||
         resolver_open(d, e) < 0 || proxy_open(d, e) < 0 || metadata_open(d, e) < 0 ||
-        open_clocks(d, e) < 0 || serve_open(d, e) < 0 || harden(d, e) < 0)
+        open_clocks(d, e) < 0 || tls_open(d, e) < 0 || serve_open(d, e) < 0 || harden(d, e) < 0)
         return -e->code;
     serve_recover(d);
     return watch_all(d, e);

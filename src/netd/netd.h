@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/token_bucket.h"
 #include "ipc/netd_proto.h"
+#include "ipc/tlsd_proto.h"
 #include "policy/egress.h"
 #include "sys/netname.h"
 
@@ -61,6 +62,8 @@ struct box {
 
     struct transform *transform; /* owned, wiped at the end: headers to set, by host */
     size_t n_transforms;
+    char ca[TLSD_CERT_MAX]; /* of its authority, as tlsd has told; ca_n 0: not yet */
+    uint32_t ca_n, ca_hash;
 
     struct netd_pair *pair; /* owned */
     size_t n_pairs;
@@ -101,6 +104,8 @@ struct netd {
 
     int epoll_fd;
     struct watch listen, tick, signals, log, guard, dns_udp, dns_tcp, metadata, proxy;
+    struct watch tls_listen; /* RUN/tlsd.sock */
+    struct watch tls;        /* tlsd's connection; fd -1: none */
     struct watch client;     /* the API's connection; fd -1: none */
     struct netd_msg request; /* being received, with what must still follow it */
     int request_fd;
@@ -131,7 +136,8 @@ struct netd {
 /* --- loop (main.c) --- */
 int watch_add(struct netd *d, struct watch *w, uint32_t events);
 int watch_change(struct netd *d, struct watch *w, uint32_t events);
-void watch_close(struct netd *d, struct watch *w); /* closes the descriptor */
+void watch_remove(struct netd *d, struct watch *w); /* from the loop; it stays open */
+void watch_close(struct netd *d, struct watch *w);  /* closes the descriptor */
 
 /* --- boxes (box.c) --- */
 struct box *box_by_id(struct netd *d, const struct sandbox_id *id);
@@ -205,6 +211,16 @@ struct buf;
 void metadata_tick(struct netd *d, uint64_t now_ns);
 void metadata_answer(struct box *b, const struct http1_head *head, uint64_t now_ns,
                      struct buf *out);
+
+/* --- tlsd (tls.c) --- */
+int tls_open(struct netd *d, struct err *e);
+/* The certificate of its authority is wanted, if there are headers and it is not known. */
+void tls_want_ca(struct netd *d, const struct box *b);
+void tls_cut(struct netd *d, const struct box *b); /* its connections */
+/* Hands a connection over, with what the client has said; both descriptors stay the caller's.
+ * 0 or -errno: -ENOTCONN without tlsd. */
+int tls_serve(struct netd *d, const struct box *b, const char *name, size_t first,
+              size_t n_headers, struct str said, int client_fd, int server_fd);
 
 /* --- the protocol (serve.c) --- */
 int serve_open(struct netd *d, struct err *e);

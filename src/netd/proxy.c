@@ -35,11 +35,12 @@ struct proxy_conn {
     uint32_t addr;
     uint16_t port;
     char name[EGRESS_NAME_MAX + 1];
-    bool is_tls, is_named;  /* is_named: TLS whose first message has been looked at */
-    bool is_raw;            /* nothing is looked at: the address is open by itself */
-    bool is_changed;        /* headers have been set on a request of it */
-    struct http1_pass pass; /* HTTP: where in its requests it is */
-    uint64_t moved;         /* bytes read and written: a connection where nothing moves ends */
+    bool is_tls, is_named;     /* is_named: TLS whose first message has been looked at */
+    bool is_raw;               /* nothing is looked at: the address is open by itself */
+    bool is_changed;           /* headers have been set on a request of it */
+    size_t hand_first, hand_n; /* TLS: headers to set on its requests, which tlsd does */
+    struct http1_pass pass;    /* HTTP: where in its requests it is */
+    uint64_t moved; /* bytes read and written: a connection where nothing moves ends */
     uint64_t until_ns;
     bool is_connected, client_eof, server_eof, told_server, told_client;
     size_t up_n, up_ok; /* bytes in `up`, and how many of them may go */
@@ -167,6 +168,8 @@ static int check_hello(struct netd *d, struct proxy_conn *c)
     if (check_name(d, c, str_from(h.name), &first, &n) < 0)
         return -EACCES;
     c->is_named = true;
+    c->hand_first = first;
+    c->hand_n = n;
     return 0;
 }
 
@@ -239,7 +242,7 @@ static void refuse(struct netd *d, struct proxy_conn *c)
 
 static void on_server(struct netd *d, struct watch *w, uint32_t events);
 
-static int connect_server(struct netd *d, struct proxy_conn *c)
+static int open_server(struct proxy_conn *c)
 {
     struct sockaddr_in to = { .sin_family = AF_INET,
                               .sin_port = htons(c->port),
@@ -251,10 +254,36 @@ static int connect_server(struct netd *d, struct proxy_conn *c)
     if (c->server.fd < 0)
         return -errno;
     (void)setsockopt(c->server.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(c->server.fd, (const struct sockaddr *)&to, sizeof to) < 0 &&
-        errno != EINPROGRESS)
-        return -errno;
-    return watch_add(d, &c->server, EPOLLOUT);
+    return connect(c->server.fd, (const struct sockaddr *)&to, sizeof to) < 0 &&
+                   errno != EINPROGRESS
+               ? -errno
+               : 0;
+}
+
+static int connect_server(struct netd *d, struct proxy_conn *c)
+{
+    int rc = open_server(c);
+    return rc < 0 ? rc : watch_add(d, &c->server, EPOLLOUT);
+}
+
+/* tlsd has it from here on. What we close are our copies: it must leave the loop before. */
+static void hand_over(struct netd *d, struct proxy_conn *c)
+{
+    struct box *b = &d->box[c->index]; /* check_name has just seen it */
+    int rc = open_server(c);
+
+    if (rc == 0)
+        rc = tls_serve(d, b, c->name, c->hand_first, c->hand_n, (struct str){ c->up, c->up_n },
+                       c->client.fd, c->server.fd);
+    if (rc < 0) {
+        box_denied(d, b, rc == -EAGAIN ? NETD_WHY_LIMIT : NETD_WHY_DOWN, c->addr, c->port,
+                   EGRESS_TCP, c->name);
+        conn_reset(d, c);
+        return;
+    }
+    b->proxied++;
+    watch_remove(d, &c->client);
+    conn_close(d, c);
 }
 
 /* What each side is waited for. */
@@ -311,7 +340,7 @@ static int pump_up(struct netd *d, struct proxy_conn *c)
         return -EPIPE;
     for (;;) {
         int rc = c->up_ok < c->up_n || c->pass.phase == HTTP1_PASS_UPGRADE ? check(d, c) : 0;
-        if (rc < 0)
+        if (rc < 0 || c->hand_n > 0)
             return rc;
         if (c->server.fd < 0)
             return c->up_ok > 0 ? connect_server(d, c) : 0;
@@ -364,6 +393,10 @@ static void pump(struct netd *d, struct proxy_conn *c)
     }
     if (rc < 0) { /* one side is gone, or the server does not answer: the other learns it so */
         conn_reset(d, c);
+        return;
+    }
+    if (c->hand_n > 0) {
+        hand_over(d, c);
         return;
     }
     pass_ends(c);

@@ -86,6 +86,7 @@ static void remove_box(struct netd *d, struct box *b)
     if (b->in_table && table_remove_box(d, b, &e) < 0)
         log_error("table_failed", "sandbox=%s err=\"%s\"", b->id.text, e.text);
     flow_cut(d, b, true);
+    tls_cut(d, b);
     table_unpin(d, b);
     b->used = false;
     proxy_recheck(d, b, true);
@@ -175,6 +176,9 @@ static int apply_policy(struct netd *d, struct box *b, struct err *e)
         return -e->code;
     }
     table_unpin(d, b); /* by the old policy's ports */
+    bool other_policy = policy.open != b->policy.open || policy.n != b->policy.n ||
+                        (policy.n > 0 && memcmp(policy.rule, b->policy.rule,
+                                                policy.n * sizeof *policy.rule) != 0);
     free((void *)(uintptr_t)b->policy.rule);
     free(b->region);
     b->policy = policy;
@@ -186,6 +190,9 @@ static int apply_policy(struct netd *d, struct box *b, struct err *e)
         flow_cut(d, b, false);
     b->in_table = true;
     proxy_recheck(d, b, other_headers);
+    if (other_headers || other_policy)
+        tls_cut(d, b);
+    tls_want_ca(d, b);
     return 0;
 }
 
@@ -323,6 +330,21 @@ static int on_hello(struct netd *d, struct netd_msg *answer)
     return 0;
 }
 
+/* Public: what the sandbox is to trust. */
+static int on_ca(struct netd *d, struct netd_msg *answer, struct err *e)
+{
+    const struct box *b = box_by_id(d, &d->request.id);
+
+    if (!b || b->n_transforms == 0)
+        return err_set(e, ENOENT, "no such sandbox, or no header is set for it");
+    if (b->ca_n == 0)
+        return err_set(e, EAGAIN, "tlsd has not told yet");
+    answer->ca_hash = b->ca_hash;
+    answer->ca_n = b->ca_n;
+    memcpy(answer->ca, b->ca, sizeof answer->ca);
+    return 0;
+}
+
 static int dispatch(struct netd *d, struct netd_msg *answer, struct err *e)
 {
     switch ((enum netd_type)d->request.type) {
@@ -338,6 +360,8 @@ static int dispatch(struct netd *d, struct netd_msg *answer, struct err *e)
         return on_synced(d);
     case NETD_STATS:
         return on_stats(d, answer, e);
+    case NETD_CA:
+        return on_ca(d, answer, e);
     default:
         return err_set(e, EPROTO, "an unknown request");
     }
@@ -367,10 +391,11 @@ static void drop_client(struct netd *d)
 
 static bool request_ok(const struct netd_msg *m, size_t n_fds)
 {
-    bool names_one = m->type == NETD_ATTACH || m->type == NETD_POLICY || m->type == NETD_DETACH;
+    bool names_one = m->type == NETD_ATTACH || m->type == NETD_POLICY ||
+                     m->type == NETD_DETACH || m->type == NETD_CA;
     bool has_rules = m->type == NETD_ATTACH || m->type == NETD_POLICY;
 
-    return m->version == NETD_VERSION && m->type >= NETD_HELLO && m->type <= NETD_STATS &&
+    return m->version == NETD_VERSION && m->type >= NETD_HELLO && m->type <= NETD_CA &&
            n_fds == (m->type == NETD_ATTACH) && m->open <= 1 &&
            m->n_rules <= (has_rules ? EGRESS_RULES_MAX : 0) &&
            m->n_transforms <= (has_rules ? TRANSFORM_MAX : 0) &&
@@ -449,7 +474,7 @@ static void answer_request(struct netd *d)
     struct err e = { 0 };
 
     answer.status = dispatch(d, &answer, &e);
-    if (answer.status < 0 && answer.status != -ENOENT)
+    if (answer.status < 0 && answer.status != -ENOENT && answer.status != -EAGAIN)
         log_error("request_failed", "sandbox=%s err=\"%s\"", d->request.id.text, e.text);
     if (d->request_fd >= 0)
         (void)close(d->request_fd);

@@ -179,7 +179,7 @@ export class Instance {
   // For hooks: nothing of it may be left for the next test, whatever has happened.
   async end() {
     if (this.isUp) await this.stop()
-    if (this.sandboxProcesses().length || this.daemon('warden') || this.daemon('netd') || this.daemon('e2b-sandbox') || this.daemon('recorder')) this.endAtOnce()
+    if (this.sandboxProcesses().length || this.daemon('warden') || this.daemon('netd') || this.daemon('tlsd') || this.daemon('e2b-sandbox') || this.daemon('recorder')) this.endAtOnce()
     this.forget()
   }
 
@@ -187,7 +187,7 @@ export class Instance {
   endAtOnce() {
     running.delete(this)
     this.child.kill('SIGKILL')
-    for (const name of ['e2b-sandbox', 'netd', 'warden', 'recorder']) {
+    for (const name of ['e2b-sandbox', 'tlsd', 'netd', 'warden', 'recorder']) {
       const pid = this.daemon(name)
       if (pid) process.kill(pid, 'SIGKILL')
     }

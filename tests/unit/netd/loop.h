@@ -16,6 +16,10 @@ int watch_change(struct netd *d, struct watch *w, uint32_t events)
 {
     return watch_add(d, w, events);
 }
+void watch_remove(struct netd *d, struct watch *w)
+{
+    (void)watch_add(d, w, 0);
+}
 void watch_close(struct netd *d, struct watch *w)
 {
     (void)watch_add(d, w, 0);

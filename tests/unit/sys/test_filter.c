@@ -342,6 +342,22 @@ static void netd_speaks_internet_and_netlink_and_opens_nothing(void **state)
     assert_int_equal(ask(&netd, SYS_socket, AF_UNIX, SOCK_STREAM, 0), EPERM_RET);
 }
 
+static void tlsd_has_the_sockets_that_it_was_given_and_opens_nothing(void **state)
+{
+    (void)state;
+    static struct filter tlsd;
+    static const int refused[] = { SYS_execve, SYS_open,  SYS_openat,  SYS_clone,  SYS_fork,
+                                   SYS_socket, SYS_bind,  SYS_connect, SYS_listen, SYS_accept4,
+                                   SYS_setuid, SYS_ioctl, SYS_mount,   SYS_unlink, SYS_ptrace,
+                                   SYS_kill,   SYS_prctl };
+
+    filter_build(&tlsd, FILTER_TLSD);
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_int_equal(ask(&tlsd, refused[i], 0, 0, 0), EPERM_RET);
+    assert_int_equal(ask(&tlsd, SYS_recvmsg, 3, 0, 0), SECCOMP_RET_ALLOW);
+    assert_int_equal(ask(&tlsd, SYS_sendto, 3, 0, 0), SECCOMP_RET_ALLOW);
+}
+
 /* What is a tripwire inside is refused by a report that nobody hears: an errno of this filter,
  * which the sandbox inherits, would win over the report. */
 static void warden_cannot_load_code_into_the_kernel_nor_use_keys(void **state)
@@ -379,6 +395,7 @@ int main(void)
         cmocka_unit_test(device_nodes_are_refused_and_fifos_are_not),
         cmocka_unit_test(personality_cannot_switch_randomisation_off),
         cmocka_unit_test(api_makes_threads_but_no_process_and_unix_sockets_only),
+        cmocka_unit_test(tlsd_has_the_sockets_that_it_was_given_and_opens_nothing),
         cmocka_unit_test(netd_speaks_internet_and_netlink_and_opens_nothing),
         cmocka_unit_test(warden_cannot_load_code_into_the_kernel_nor_use_keys),
         cmocka_unit_test(tripwires_are_reported_in_every_profile_and_none_is_allowed),

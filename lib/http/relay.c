@@ -798,10 +798,12 @@ static void set_deadline(struct http_conn *c)
         at = later(r->progress_ns, cfg->half_closed_ns);
     else if (r->up.out.n > 0 || r->down.out.n > 0 || r->up.is_shut || r->down.is_shut)
         at = later(r->progress_ns, cfg->io_timeout_ns);
-    else if (r->phase == PHASE_HEAD && r->head.n > 0)
-        at = later(r->head_since_ns, cfg->head_timeout_ns);
-    else if (!r->up.done && !r->up.is_dead)
+    else if (!r->up.done && !(r->phase == PHASE_HEAD && r->head.n > 0) && !r->up.is_dead)
         at = later(r->progress_ns, cfg->idle_timeout_ns);
+    if (r->phase == PHASE_HEAD && r->head.n > 0) { /* whatever the client does meanwhile */
+        uint64_t head = later(r->head_since_ns, cfg->head_timeout_ns);
+        at = head < at ? head : at;
+    }
     conn_deadline(c, at);
 }
 

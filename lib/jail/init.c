@@ -350,6 +350,19 @@ static int mask_proc(const struct world *w)
     return rc;
 }
 
+/* The stage's /proc stays below the new root. Whoever may make user namespaces could mount a /proc
+ * without our masks as long as one is there with nothing on top (mount_too_revealing in
+ * fs/namespace.c): so something is, and locked for every namespace below this one. */
+static int cover_proc_below(const struct world *w)
+{
+    AUTO_CLOSE int cover = mnt_clone(w->null, "");
+    AUTO_CLOSE int at = open("/proc/cmdline", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (cover < 0 || at < 0)
+        return cover < 0 ? cover : -errno;
+    return mnt_attach(cover, at);
+}
+
 /* The new root covers the one we were cloned with, as an initramfs is left (switch_root(8)): what
  * lies below it has no name any more, and ".." of the new root is itself for the kernel, not only
  * because of the chroot. That spares the umount, which would wait for a grace period of RCU.
@@ -546,6 +559,8 @@ static int build_world(const struct jail_init *in, const struct jail_steps *s, s
     if ((rc = mask_proc(w)) < 0)
         return rc;
     *step = s->pivot;
+    if ((rc = cover_proc_below(w)) < 0)
+        return rc;
     return cover_root(w);
 }
 

@@ -342,10 +342,13 @@ static void on_event(struct server *v, uint32_t tag)
  * kernel does it when we exit: we are the init of the pid namespace that all of it is in. */
 static void kill_all(struct server *v)
 {
-    if (v->frozen && v->sandbox->start.freezer_v1)
-        (void)set_frozen(v, false);
-    if (pwrite(cgroup_fd(CGROUP_FILE_KILL), "1", 1, 0) != 1)
+    if (v->sandbox->start.freezer_v1) {
+        if (v->frozen)
+            (void)set_frozen(v, false);
         return; /* the kernel's way then */
+    }
+    if (pwrite(cgroup_fd(CGROUP_FILE_KILL), "1", 1, 0) != 1)
+        return;
     struct pollfd gone = { v->sandbox->init_pidfd, POLLIN, 0 };
     (void)poll(&gone, 1, 1000); /* so that init is reaped by its parent, us */
     siginfo_t info;

@@ -33,12 +33,20 @@ static int open_empty(const struct app *a, uint64_t bytes)
     return (uint64_t)st.st_size == bytes ? fd_steal(&fd) : -EBADMSG;
 }
 
-/* The layer is sparse: it takes what is written. Let in only while the whole of it would fit. */
-static bool fits(const struct app *a, uint64_t bytes)
+/* Layers are sparse: they take what is written. One is let in only while it would fit beside all
+ * that the others may still write; what they have written already is counted twice, which errs
+ * on the side of those that run. `s` is in the table already. */
+static bool fits(const struct app *a, const struct slot *s)
 {
+    uint64_t promised = s->rec.limits.disk_bytes;
     struct statvfs fs;
+
+    for (uint32_t i = 0; i < a->n_slots; i++)
+        if (a->slot[i].state != SLOT_FREE && &a->slot[i] != s &&
+            (a->slot[i].rec.policy.flags & SANDBOX_DISK_FILE))
+            promised += a->slot[i].rec.limits.disk_bytes; /* at most 4096 times 64 GiB */
     return fstatvfs(a->layers_fd, &fs) == 0 &&
-           (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize >= bytes;
+           (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize >= promised;
 }
 
 /* Copies data and leaves the holes, which are nearly all of it. */
@@ -89,7 +97,7 @@ int disk_make(struct app *a, const struct slot *s, int userns_fd)
     uint64_t bytes = s->rec.limits.disk_bytes;
     char source[32];
 
-    if (!fits(a, bytes))
+    if (!fits(a, s))
         return -ENOSPC;
     AUTO_CLOSE int empty = open_empty(a, bytes);
     AUTO_CLOSE int file = openat(a->layers_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

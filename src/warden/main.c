@@ -324,6 +324,7 @@ int main(int argc, char **argv)
         return fputs(usage, stdout) < 0;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return puts("warden " FIREBREAK_VERSION) < 0;
+    (void)umask(022); /* modes of what sandboxes see are as they are written here */
     log_init("warden", LOG_LEVEL_INFO);
     app.opt.api_uid = 65532;
     app.opt.uid_base = 268435456;

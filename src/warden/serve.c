@@ -412,6 +412,17 @@ static enum sandbox_cause last_words(const struct slot *s)
  * thawed and killed now. */
 static void on_monitor_silent(struct app *a, struct slot *s)
 {
+    struct monitor_msg m;
+
+    /* One of another version will not be watched, and lives. Its pidfd tells its end. */
+    if (recv(s->watch_fd, &m, sizeof m, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)sizeof m &&
+        m.version != MONITOR_VERSION) {
+        log_warn("monitor_unwatched", "sandbox=%s theirs=%u ours=%u", s->rec.id.text, m.version,
+                 MONITOR_VERSION);
+        (void)close(s->watch_fd);
+        s->watch_fd = -1;
+        return;
+    }
     if (s->state == SLOT_RUNNING)
         slot_kill(a, s, last_words(s));
 }

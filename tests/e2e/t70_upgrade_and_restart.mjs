@@ -86,7 +86,7 @@ claim('an upgrade: up with --keep ends, programs are replaced, and the new ones 
   // The next release, at another place, as another file of each program.
   const release = join(i.dir, 'release')
   mkdirSync(release)
-  for (const name of ['firebreak', 'warden', 'jailmon', 'envd', 'e2b-sandbox']) copyFileSync(program(name), join(release, name))
+  for (const name of ['firebreak', 'warden', 'jailmon', 'envd', 'e2b-sandbox', 'recorder']) copyFileSync(program(name), join(release, name))
   i.program = join(release, 'firebreak')
   i.args = []
   await i.up()

@@ -9,6 +9,7 @@
 #define FLAG_QR        0x8000u
 #define FLAG_OPCODE    0x7800u
 #define FLAG_AA        0x0400u
+#define FLAG_TC        0x0200u
 #define FLAG_RD        0x0100u
 #define FLAG_RA        0x0080u
 #define JUMPS_MAX      16u
@@ -326,6 +327,7 @@ int dns_read_answer(const uint8_t *p, size_t n, uint16_t id, const char *name,
         return -EPROTO;
     pos += 4;
     a->rcode = (enum dns_rcode)(flags & 0xf);
+    a->is_cut = flags & FLAG_TC;
     memcpy(chain.name[0], name, strlen(name) + 1);
     for (unsigned i = get16(p + 6); i > 0; i--) {
         struct record r = { 0 };

@@ -47,6 +47,7 @@ size_t dns_write_query(uint8_t *out, uint16_t id, const char *name);
 
 struct dns_answer {
     enum dns_rcode rcode;
+    bool is_cut;                      /* there is more than fits a datagram: ask over TCP */
     uint32_t addr[DNS_ADDRESSES_MAX]; /* host order, of the name or what it is an alias of */
     size_t n;
     uint32_t ttl_s; /* the least of those used */

@@ -25,6 +25,7 @@
 #define TTL_MAX_S       300u
 #define PIN_GRACE_S     120u /* an address stays open longer than the answer says, for slow users */
 #define PINS_PER_ANSWER 16u
+#define UPSTREAM_MAX    16384u /* bytes of an answer over TCP */
 #define STREAM_NS       (10 * NS_PER_S)
 
 /* A question over TCP: one, then the connection ends. */
@@ -38,6 +39,12 @@ struct stream {
     size_t n;
 };
 
+/* What an upstream server says over TCP: two bytes of length, and the message. */
+struct upstream_bytes {
+    size_t n;
+    uint8_t byte[2 + UPSTREAM_MAX];
+};
+
 struct question {
     struct question *next;
     struct watch upstream; /* a socket of its own: a port of its own against guessing */
@@ -48,6 +55,7 @@ struct question {
     uint16_t id;
     unsigned tries;
     uint64_t until_ns;
+    struct upstream_bytes *bytes; /* of an answer over TCP; owned; NULL: it is asked over UDP */
     bool is_stream;
     struct stream *stream; /* NULL if it is gone, or for UDP */
     struct sockaddr_in client;
@@ -104,6 +112,7 @@ static void question_end(struct netd *d, struct question *q)
         q->stream->question = NULL;
     if (q->upstream.fd >= 0)
         watch_close(d, &q->upstream);
+    free(q->bytes);
     d->n_questions--;
     free(q);
 }
@@ -162,6 +171,37 @@ static size_t take_addresses(struct netd *d, struct box *b, const struct questio
     return n;
 }
 
+static int ask_over_tcp(struct netd *d, struct question *q);
+
+/* Whoever asked gets what may be had of it. */
+static void pass_answer(struct netd *d, struct question *q, struct box *b, struct dns_answer *a)
+{
+    if (a->ttl_s < TTL_MIN_S)
+        a->ttl_s = TTL_MIN_S;
+    if (a->ttl_s > TTL_MAX_S)
+        a->ttl_s = TTL_MAX_S;
+    b->names_resolved++;
+    /* The policy may have changed since. */
+    q->verdict = egress_name_decide(&b->policy, q->query.name);
+    size_t n = q->verdict == EGRESS_NAME_REFUSED ? 0 : take_addresses(d, b, q, a);
+    enum dns_rcode rcode =
+        a->rcode == DNS_OK || a->rcode == DNS_NXDOMAIN ? a->rcode : DNS_SERVFAIL;
+    if (n == 0 && a->n > 0)
+        rcode = DNS_REFUSED;
+    question_answer(d, q, rcode, a->addr, n, a->ttl_s);
+}
+
+/* The box that asks, or NULL after the end of the question: it is another by now. */
+static struct box *asker(struct netd *d, struct question *q)
+{
+    struct box *b = &d->box[q->index];
+
+    if (b->used && b->generation == q->generation)
+        return b;
+    question_end(d, q);
+    return NULL;
+}
+
 static void on_upstream(struct netd *d, struct watch *w, uint32_t events)
 {
     struct question *q =
@@ -173,30 +213,87 @@ static void on_upstream(struct netd *d, struct watch *w, uint32_t events)
     ssize_t got = recv(w->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (got < 0 && errno == EAGAIN)
         return;
-    struct box *b = &d->box[q->index];
-    if (!b->used || b->generation != q->generation) {
-        question_end(d, q);
+    struct box *b = asker(d, q);
+    if (!b)
         return;
-    }
     if (got < 0) { /* nobody listens there */
         question_answer(d, q, DNS_SERVFAIL, NULL, 0, 0);
         return;
     }
     if (dns_read_answer(bytes, (size_t)got, q->id, q->query.name, &a) < 0)
         return; /* a forgery, or late: the true one may still come */
-    if (a.ttl_s < TTL_MIN_S)
-        a.ttl_s = TTL_MIN_S;
-    if (a.ttl_s > TTL_MAX_S)
-        a.ttl_s = TTL_MAX_S;
-    b->names_resolved++;
-    /* The policy may have changed since. */
-    q->verdict = egress_name_decide(&b->policy, q->query.name);
-    size_t n = q->verdict == EGRESS_NAME_REFUSED ? 0 : take_addresses(d, b, q, &a);
-    enum dns_rcode rcode =
-        a.rcode == DNS_OK || a.rcode == DNS_NXDOMAIN ? a.rcode : DNS_SERVFAIL;
-    if (n == 0 && a.n > 0)
-        rcode = DNS_REFUSED;
-    question_answer(d, q, rcode, a.addr, n, a.ttl_s);
+    if (!a.is_cut)
+        pass_answer(d, q, b, &a);
+    else if (ask_over_tcp(d, q) < 0)
+        question_answer(d, q, DNS_SERVFAIL, NULL, 0, 0);
+}
+
+/* 1: the answer is whole; 0: it is not yet; -EPIPE. */
+static int read_upstream(int fd, struct upstream_bytes *u)
+{
+    ssize_t got = recv(fd, u->byte + u->n, sizeof u->byte - u->n, MSG_DONTWAIT);
+
+    if (got < 0)
+        return errno == EAGAIN ? 0 : -EPIPE;
+    u->n += (size_t)got;
+    size_t want = u->n < 2 ? 0 : (size_t)u->byte[0] << 8 | u->byte[1];
+    if (u->n >= 2 && u->n - 2 >= want)
+        return 1;
+    return got == 0 || u->n == sizeof u->byte ? -EPIPE : 0;
+}
+
+static int send_upstream(struct netd *d, struct question *q)
+{
+    uint8_t out[2 + DNS_MESSAGE_MAX];
+    size_t n = dns_write_query(out + 2, q->id, q->query.name);
+    int error = 0;
+    socklen_t k = sizeof error;
+
+    out[0] = (uint8_t)(n >> 8);
+    out[1] = (uint8_t)n;
+    if (getsockopt(q->upstream.fd, SOL_SOCKET, SO_ERROR, &error, &k) < 0 || error != 0 ||
+        send(q->upstream.fd, out, n + 2, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n + 2)
+        return -EPIPE;
+    return watch_change(d, &q->upstream, EPOLLIN);
+}
+
+static void on_upstream_stream(struct netd *d, struct watch *w, uint32_t events)
+{
+    struct question *q =
+        (struct question *)(void *)((char *)w - offsetof(struct question, upstream));
+    struct box *b = asker(d, q);
+    struct dns_answer a;
+
+    if (!b)
+        return;
+    int rc = events & EPOLLOUT ? send_upstream(d, q) : read_upstream(w->fd, q->bytes);
+    if (rc == 0)
+        return;
+    size_t n = rc < 0 ? 0 : (size_t)q->bytes->byte[0] << 8 | q->bytes->byte[1];
+    if (rc == 1 && dns_read_answer(q->bytes->byte + 2, n, q->id, q->query.name, &a) == 0)
+        pass_answer(d, q, b, &a);
+    else
+        question_answer(d, q, DNS_SERVFAIL, NULL, 0, 0);
+}
+
+/* The same question again, since its answer did not fit a datagram. It is not asked a third time. */
+static int ask_over_tcp(struct netd *d, struct question *q)
+{
+    watch_close(d, &q->upstream);
+    q->upstream = (struct watch){ .ready = on_upstream_stream };
+    q->upstream.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (q->upstream.fd < 0)
+        return -errno;
+    q->bytes = calloc(1, sizeof *q->bytes);
+    q->tries = TRIES;
+    q->until_ns = clock_mono_ns() + TRY_NS;
+    if (!q->bytes)
+        return -ENOMEM;
+    if (connect(q->upstream.fd, (const struct sockaddr *)&d->upstream, sizeof d->upstream) <
+            0 &&
+        errno != EINPROGRESS)
+        return -errno;
+    return watch_add(d, &q->upstream, EPOLLOUT);
 }
 
 static int ask(struct netd *d, struct question *q)

@@ -94,7 +94,7 @@ const table = `firebreak_${instance.name}`
 
 async function run() {
   const allowOut = ['good.example', '*.wild.example', 'cdn.example', 'alias.example', 'rebind.example', 'rebind2.example', 'rebind3.example',
-    'hosted.example', 'mixed.example', 'sandbox.example', 'tcp:git.example:22', '9.9.9.10', 'tcp:9.9.9.11:8080', 'udp:9.9.9.11:5000', 'cut.example']
+    'hosted.example', 'mixed.example', 'sandbox.example', 'huge.example', 'tcp:git.example:22', '9.9.9.10', 'tcp:9.9.9.11:8080', 'udp:9.9.9.11:5000', 'cut.example']
   const closed = await create({ network: { allowOut, denyOut: ['0.0.0.0/0'] }, metadata: { owner: 'grün', 'a/b': 'slash' } })
   const open = await create({ network: { denyOut: ['9.9.9.3', '8.8.0.0/16'] } })
   const none = await create({ allowInternetAccess: false })
@@ -128,6 +128,7 @@ while True:
     ['an answer with a loopback address is refused', 'refused', name('rebind3.example')],
     ['an answer with a sandbox\'s address is refused', 'refused', name('sandbox.example')],
     ['of a mixed answer the public address remains', 'ok 9.9.9.6', name('mixed.example')],
+    ['an answer that does not fit a datagram is asked for over TCP', /^ok 9.9.9.27( 9.9.9.27)*$/, name('huge.example')],
     ['W09 TXT is refused', 'refused', name('good.example', { kind: 16 })],
     ['W09 NULL is refused', 'refused', name('good.example', { kind: 10 })],
     ['W09 ANY is refused', 'refused', name('good.example', { kind: 255 })],

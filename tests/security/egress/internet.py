@@ -20,7 +20,7 @@ NAMES = {
     "hosted.example": ["9.9.9.1"], "mixed.example": ["9.9.9.6", "10.77.0.1"], "git.example": ["9.9.9.7"], "open.example": ["9.9.9.8"],
     "second.example": ["9.9.9.2"], "sandbox.example": ["198.18.0.2"], "cut.example": ["9.9.9.12"], "metadata.google.internal": ["169.254.169.254"],
     "api.example": ["9.9.9.21"], "sub.api.example": ["9.9.9.21"], "other.example": ["9.9.9.22"], "selfsigned.example": ["9.9.9.23"],
-    "wrong.example": ["9.9.9.24"], "silent.example": ["9.9.9.25"], "old.example": ["9.9.9.26"], "shared.example": ["9.9.9.21"],
+    "wrong.example": ["9.9.9.24"], "silent.example": ["9.9.9.25"], "old.example": ["9.9.9.26"], "shared.example": ["9.9.9.21"], "huge.example": ["9.9.9.27"] * 90 + ["9.9.9.28"],
 }
 ALIASES = {"alias.example": "target.evil.example", "target.evil.example": None}
 NAMES["target.evil.example"] = ["9.9.9.9"]
@@ -34,7 +34,7 @@ def encode(name):
     return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
 
 
-def answer(query):
+def answer(query, stream=False):
     at, labels = 12, []
     while query[at]:
         labels.append(query[at + 1:at + 1 + query[at]].decode("latin-1"))
@@ -43,6 +43,8 @@ def answer(query):
     name, question = ".".join(labels).lower(), query[12:at + 5]
     note("dns", name, kind)
     records, owner = b"", b"\xc0\x0c"
+    if name == "huge.example" and not stream:  # its answer does not fit a datagram
+        return query[:2] + struct.pack(">HHHHH", 0x8380, 1, 0, 0, 0) + question
     final = name
     if ALIASES.get(name):
         final = ALIASES[name]
@@ -117,7 +119,7 @@ def tls(c):
 
 def dns_stream(c):
     n = struct.unpack(">H", c.recv(2))[0]
-    a = answer(c.recv(n))
+    a = answer(c.recv(n), stream=True)
     c.sendall(struct.pack(">H", len(a)) + a)
 
 

@@ -97,6 +97,21 @@ static void aliases_are_followed_and_foreign_records_are_not(void **state)
     assert_int_equal(a.n, 0);
 }
 
+static void an_answer_that_was_cut_says_so(void **state)
+{
+    uint8_t m[DNS_MESSAGE_MAX];
+    struct dns_answer a;
+    size_t n = dns_write_query(m, 7, "a.example");
+
+    (void)state;
+    m[2] = 0x81;
+    assert_int_equal(dns_read_answer(m, n, 7, "a.example", &a), 0);
+    assert_false(a.is_cut);
+    m[2] = 0x83;
+    assert_int_equal(dns_read_answer(m, n, 7, "a.example", &a), 0);
+    assert_true(a.is_cut);
+}
+
 static void an_answer_to_another_question_is_none(void **state)
 {
     (void)state;
@@ -130,6 +145,7 @@ int main(void)
         cmocka_unit_test(queries_that_no_resolver_sends_are_told_apart),
         cmocka_unit_test(a_name_that_is_no_host_name_is_empty),
         cmocka_unit_test(aliases_are_followed_and_foreign_records_are_not),
+        cmocka_unit_test(an_answer_that_was_cut_says_so),
         cmocka_unit_test(an_answer_to_another_question_is_none),
         cmocka_unit_test(our_query_reads_back),
     };

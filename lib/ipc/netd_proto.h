@@ -36,6 +36,7 @@ enum netd_type {
     NETD_DETACH, /* forget one that has ended; its interface goes with its namespace. 0 fds */
     NETD_SYNCED, /* all that live have been attached: what is left of others is removed. 0 fds */
     NETD_STATS,  /* counters of all together. 0 fds */
+    NETD_TRAFFIC, /* bytes of each sandbox: a struct netd_traffic follows the answer. 0 fds */
     NETD_CA /* the certificate of the authority that shows it hosts whose requests get headers.
                     -EAGAIN: not known yet; -ENOENT: no header is set. 0 fds */
 };
@@ -88,6 +89,17 @@ struct netd_msg {
 _Static_assert(sizeof(struct netd_msg) ==
                    32 + 24 + 64 + 24 + TLSD_CERT_MAX + 8 * (6 + NETD_WHY_MAX),
                "wire size");
+
+/* Follows the answer to TRAFFIC. */
+#define NETD_TRAFFIC_MAX 512u /* as many as netd gives a network */
+struct netd_traffic {
+    uint32_t n, unused;
+    struct netd_traffic_row {
+        struct sandbox_id id;
+        uint64_t up_bytes, down_bytes; /* since it has a network, or netd a new table */
+    } row[NETD_TRAFFIC_MAX];
+};
+_Static_assert(sizeof(struct netd_traffic) == 8 + NETD_TRAFFIC_MAX * 40, "wire size");
 
 /* One entry of the metadata that the sandbox's creator gave. */
 struct netd_pair {

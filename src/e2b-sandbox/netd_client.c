@@ -55,7 +55,12 @@ static int exchange(int fd, struct netd_msg *m, int with, const struct netd_more
         answer.version != NETD_VERSION)
         return -ENOTCONN;
     *m = answer;
-    return 0;
+    if (answer.type != NETD_TRAFFIC || answer.status != 0)
+        return 0;
+    rc = ipc_recv(fd, more->traffic, sizeof *more->traffic, NULL, 0, NULL);
+    if (rc < 0)
+        return rc == -EAGAIN ? -ETIMEDOUT : -ENOTCONN;
+    return more->traffic->n <= NETD_TRAFFIC_MAX ? 0 : -ENOTCONN;
 }
 
 /* Whoever else could listen there might promise walls that do not stand: the socket is in a directory of root's. */

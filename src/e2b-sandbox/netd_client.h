@@ -22,6 +22,7 @@ struct netd_more {
     const struct egress_rule *rule;
     const struct transform *transform;
     const struct netd_pair *pair;
+    struct netd_traffic *traffic; /* written: what follows the answer to NETD_TRAFFIC */
 };
 /* One request, with what follows it (or NULL). fd >= 0 goes with it and stays the caller's. m becomes the answer. 0, or -ENOTCONN,
  * -ETIMEDOUT, or what netd answered. */

@@ -16,6 +16,7 @@
 #include "codec/json.h"
 #include "e2b-sandbox/monitor.h"
 #include "e2b-sandbox/netd_client.h"
+#include "ipc/ipc.h"
 
 #define FIRST_TOLD_NS      (5 * NS_PER_S)
 #define AUTHORITY_LIMIT_NS (3 * NS_PER_S)
@@ -65,7 +66,7 @@ static int attach(struct app *a, struct sandbox *s, const struct network_wish *w
                           .open = w->policy.open };
     AUTO_CLOSE int fd = -1;
     AUTO_FREE struct netd_pair *pair = make_pairs(s, &m.n_pairs);
-    const struct netd_more more = { w->rule, w->transform, pair };
+    const struct netd_more more = { .rule = w->rule, .transform = w->transform, .pair = pair };
     int rc = monitor_netns(s, a->warden, &fd);
 
     if (rc < 0)
@@ -81,7 +82,7 @@ static int set_policy(struct app *a, struct sandbox *s, const struct network_wis
                           .n_rules = (uint32_t)w->policy.n,
                           .n_transforms = (uint32_t)w->n_transforms,
                           .open = w->policy.open };
-    const struct netd_more more = { w->rule, w->transform, NULL };
+    const struct netd_more more = { .rule = w->rule, .transform = w->transform };
 
     return netd_call(a->netd, &m, -1, &more);
 }
@@ -432,6 +433,27 @@ const char *network_kind(const struct app *a, struct sandbox *s)
     return attached ? "own interface, filtered by netd" : "loopback only";
 }
 
+/* One label a sandbox that has a network now: at most NETD_TRAFFIC_MAX. */
+static void traffic_metrics(struct app *a, struct buf *out)
+{
+    struct netd_msg m = { .type = NETD_TRAFFIC };
+    AUTO_FREE struct netd_traffic *t = calloc(1, sizeof *t);
+    const struct netd_more more = { .traffic = t };
+
+    if (!t || netd_call(a->netd, &m, -1, &more) < 0)
+        return;
+    buf_add_cstr(out, "# HELP firebreak_egress_sandbox_bytes Bytes of each sandbox that has a "
+                      "network now.\n# TYPE firebreak_egress_sandbox_bytes gauge\n");
+    for (uint32_t i = 0; i < t->n; i++)
+        if (sandbox_id_ok(&t->row[i].id))
+            buf_addf(out,
+                     "firebreak_egress_sandbox_bytes{sandbox=\"%s\",direction=\"up\"} %" PRIu64
+                     "\nfirebreak_egress_sandbox_bytes{sandbox=\"%s\",direction=\"down\"} "
+                     "%" PRIu64 "\n",
+                     t->row[i].id.text, t->row[i].up_bytes, t->row[i].id.text,
+                     t->row[i].down_bytes);
+}
+
 void network_metrics(struct app *a, struct buf *out)
 {
     struct netd_msg m = { .type = NETD_STATS };
@@ -459,4 +481,5 @@ void network_metrics(struct app *a, struct buf *out)
              "\n# HELP firebreak_networks Sandboxes that have a network.\n"
              "# TYPE firebreak_networks gauge\nfirebreak_networks %u\n",
              m.counters.up_bytes, m.counters.down_bytes, m.n_attached);
+    traffic_metrics(a, out);
 }

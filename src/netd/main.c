@@ -26,11 +26,16 @@
 #include "sys/mnt.h"
 #include "sys/task.h"
 
-#define CAPS          (1ULL << CAP_NET_ADMIN)
-#define FILES_WANTED  8192u
-#define TICKS_A_LEASE 3u
-#define RANGES        128u /* of 1024 addresses in 198.18.0.0/15 */
-#define RANGE_BASE    0xc6120000u
+#define CAPS              (1ULL << CAP_NET_ADMIN)
+#define FILES_WANTED      8192u
+#define TICKS_A_LEASE     3u
+#define RANGES            128u   /* of 1024 addresses in 198.18.0.0/15 */
+#define CONNTRACK_DEFAULT 65536u /* where the kernel does not say yet */
+#define STARTS_BURST      400u   /* as in table.c */
+#define STARTS_MIN        5u     /* new connections a second */
+#define STARTS_MAX        200u
+#define REMEMBERED_S      120u
+#define RANGE_BASE        0xc6120000u
 
 static const char usage[] =
     "usage: netd --instance NAME --run DIR [OPTIONS]\n"
@@ -205,6 +210,25 @@ static int name_things(struct netd *d, struct err *e)
     return 0;
 }
 
+/* The kernel remembers so many connections, of everybody together. What one sandbox has open takes a
+ * sixteenth at most, and so do those that it has closed: TCP's are remembered for two minutes, and
+ * `ct count` does not count them. Those of our proxy are as many again: in all a quarter. */
+static void take_share(struct netd *d)
+{
+    char text[32] = "";
+    uint64_t max = CONNTRACK_DEFAULT;
+    AUTO_FCLOSE FILE *f = fopen("/proc/sys/net/netfilter/nf_conntrack_max", "re");
+
+    if (f && fgets(text, sizeof text, f)) {
+        text[strcspn(text, "\n")] = '\0';
+        (void)num_parse_u64(str_from(text), 1, UINT32_MAX, &max);
+    }
+    uint32_t share = (uint32_t)(max / 16);
+    uint32_t rate = share > STARTS_BURST ? (share - STARTS_BURST) / REMEMBERED_S : 0;
+    d->conns_of_one = d->opt.conns < share ? d->opt.conns : share;
+    d->starts_per_s = rate < STARTS_MIN ? STARTS_MIN : rate > STARTS_MAX ? STARTS_MAX : rate;
+}
+
 /* The first IPv4 "nameserver" of the host. Only read at the start; written by the operator. */
 static int find_upstream(struct netd *d, struct err *e)
 {
@@ -315,6 +339,7 @@ static int start(struct netd *d, struct err *e)
 {
     if (geteuid() != 0)
         return err_say(e, EPERM, "netd must be started as root");
+    take_share(d);
     if (find_upstream(d, e) < 0 || link_open(d, e) < 0 || flow_open(d, e) < 0 ||
         table_open(d, e) < 0)
         return -e->code;

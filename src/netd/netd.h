@@ -13,8 +13,8 @@
 #include "policy/egress.h"
 #include "sys/netname.h"
 
-#define NETD_BOXES_MAX 512u /* as many as a warden has */
-#define RANGE_PREFIX   22u  /* 1024 addresses: the gateway is the second, boxes follow it */
+#define NETD_BOXES_MAX NETD_TRAFFIC_MAX
+#define RANGE_PREFIX   22u /* 1024 addresses: the gateway is the second, boxes follow it */
 
 /* Ports on the gateway address. Nobody sees them: the kernel rewrites to them. */
 #define PORT_RESOLVER 1053u
@@ -101,6 +101,8 @@ struct netd {
     struct netname name;
     uint32_t range, gateway; /* host order */
     uint16_t log_group;
+    uint32_t conns_of_one,
+        starts_per_s; /* of one sandbox: also a share of what the kernel can remember */
 
     int epoll_fd;
     struct watch listen, tick, signals, log, guard, dns_udp, dns_tcp, metadata, proxy;
@@ -175,6 +177,8 @@ int table_pin(struct netd *d, const struct box *b, const char *name, uint32_t ad
 /* Closes the addresses of all its names: in one go where that can be, since a sandbox may have a thousand. */
 void table_unpin(struct netd *d, const struct box *b);
 int table_counters(struct netd *d, struct netd_counters *c, struct err *e); /* adds */
+/* The bytes of each box, by its index; both arrays have NETD_BOXES_MAX. */
+int table_traffic(struct netd *d, uint64_t *up, uint64_t *down, struct err *e);
 
 /* --- links (link.c) --- */
 int link_open(struct netd *d, struct err *e);

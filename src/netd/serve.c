@@ -311,6 +311,19 @@ static void add_own_counters(const struct box *b, struct netd_counters *c)
     c->proxied += b->proxied;
 }
 
+/* Numbers only. What follows the answer is made by answer_request. */
+static int make_traffic(struct netd *d, struct netd_traffic *t, struct err *e)
+{
+    uint64_t up[NETD_BOXES_MAX] = { 0 }, down[NETD_BOXES_MAX] = { 0 };
+
+    if (table_traffic(d, up, down, e) < 0)
+        return -e->code;
+    for (size_t i = 0; i < NETD_BOXES_MAX; i++)
+        if (d->box[i].used && d->box[i].in_table)
+            t->row[t->n++] = (struct netd_traffic_row){ d->box[i].id, up[i], down[i] };
+    return 0;
+}
+
 /* Numbers only. */
 static int on_stats(struct netd *d, struct netd_msg *answer, struct err *e)
 {
@@ -360,6 +373,8 @@ static int dispatch(struct netd *d, struct netd_msg *answer, struct err *e)
         return on_synced(d);
     case NETD_STATS:
         return on_stats(d, answer, e);
+    case NETD_TRAFFIC:
+        return 0; /* see answer_request */
     case NETD_CA:
         return on_ca(d, answer, e);
     default:
@@ -473,7 +488,12 @@ static void answer_request(struct netd *d)
                                .id = d->request.id };
     struct err e = { 0 };
 
+    AUTO_FREE struct netd_traffic *traffic =
+        d->request.type == NETD_TRAFFIC ? calloc(1, sizeof *traffic) : NULL;
+
     answer.status = dispatch(d, &answer, &e);
+    if (answer.type == NETD_TRAFFIC)
+        answer.status = traffic ? make_traffic(d, traffic, &e) : err_set(&e, ENOMEM, "count");
     if (answer.status < 0 && answer.status != -ENOENT && answer.status != -EAGAIN)
         log_error("request_failed", "sandbox=%s err=\"%s\"", d->request.id.text, e.text);
     if (d->request_fd >= 0)
@@ -482,6 +502,8 @@ static void answer_request(struct netd *d)
     drop_more(d);
     d->request.type = 0;
     bool sent = ipc_send(d->client.fd, &answer, sizeof answer, NULL, 0) == 0;
+    if (sent && traffic && answer.status == 0)
+        sent = ipc_send(d->client.fd, traffic, sizeof *traffic, NULL, 0) == 0;
     if (answer.type == NETD_DETACH)
         on_detach(d);
     if (!sent)

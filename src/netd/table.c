@@ -2,6 +2,7 @@
 /* The table `inet firebreak_INSTANCE`. Its chains are the same whatever runs; a sandbox is
  * elements of sets. libnftables takes commands as text, each a transaction; every value in them
  * is a number of ours, an interface name of ours or a constant. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <nftables/libnftables.h>
@@ -108,7 +109,10 @@ static void add_early(struct netd *d, struct buf *b)
     buf_addf(b,
              " chain from_sandbox {\n"
              "  meta nfproto ipv6 return\n"
-             "  iifname . ip saddr != @src goto refuse_spoofed\n"
+             "  iifname . ip saddr @src goto own_address\n" /* "!=" would not count */
+             "  goto refuse_spoofed\n"
+             " }\n"
+             " chain own_address {\n"
              "  update @up_rate { ip saddr limit rate over %" PRIu64
              " bytes/second burst %" PRIu64 " bytes } counter name denied_limit drop\n"
              " }\n"
@@ -150,7 +154,7 @@ static void add_forward(struct netd *d, struct buf *b)
     buf_addf(b,
              " chain limits {\n"
              "  add @conns { ip saddr ct count over %u } goto refuse_limit\n"
-             "  update @starts { ip saddr limit rate over 200/second burst 400 packets } goto "
+             "  update @starts { ip saddr limit rate over %u/second burst 400 packets } goto "
              "refuse_limit\n"
              " }\n"
              " chain out {\n"
@@ -182,7 +186,7 @@ static void add_forward(struct netd *d, struct buf *b)
              "  oifname \"" NETNAME_PREFIX "%s.*\" goto in\n"
              "%s"
              " }\n",
-             d->opt.conns, d->opt.bytes_per_s, d->opt.bytes_per_s, d->name.tag, d->name.tag,
+             d->conns_of_one, d->starts_per_s, d->opt.bytes_per_s, d->opt.bytes_per_s, d->name.tag, d->name.tag,
              d->opt.guard_forward ? "  iifname != \"" NETNAME_PREFIX
                                     "*\" oifname != \"" NETNAME_PREFIX "*\" drop\n"
                                   : "");
@@ -515,6 +519,43 @@ static int list(struct netd *d, const char *what, const char *rest, json_t **out
         return -e->code;
     *out = json_parse(str_from(nft_ctx_get_output_buffer(d->nft)), e);
     return *out ? 0 : -e->code;
+}
+
+/* The value of an element is an address, or an interface and an address. */
+static const struct box *box_of(struct netd *d, const json_t *element)
+{
+    const json_t *val = json_object_get(json_object_get(element, "elem"), "val");
+    const json_t *pair = json_object_get(val, "concat");
+    const char *text = json_string_value(pair ? json_array_get(pair, 1) : val);
+    struct in_addr in;
+
+    return text && inet_pton(AF_INET, text, &in) == 1 ? box_by_addr(d, ntohl(in.s_addr)) : NULL;
+}
+
+static int take_traffic(struct netd *d, const char *set, uint64_t *bytes, struct err *e)
+{
+    AUTO_JSON json_t *j = NULL;
+    json_t *item, *element;
+    size_t i, k;
+    uint64_t packets = 0;
+
+    if (list(d, "list set inet", set, &j, e) < 0)
+        return -e->code;
+    json_array_foreach(json_object_get(j, "nftables"), i, item)
+    {
+        json_array_foreach(json_object_get(json_object_get(item, "set"), "elem"), k, element)
+        {
+            const struct box *b = box_of(d, element);
+            if (b)
+                take_element(element, &bytes[b->index], &packets);
+        }
+    }
+    return 0;
+}
+
+int table_traffic(struct netd *d, uint64_t *up, uint64_t *down, struct err *e)
+{
+    return take_traffic(d, " src", up, e) < 0 ? -e->code : take_traffic(d, " down", down, e);
 }
 
 int table_counters(struct netd *d, struct netd_counters *c, struct err *e)

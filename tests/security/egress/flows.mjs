@@ -304,6 +304,22 @@ while True:
     const dropped = (await overLimit()) - before
     if (dropped < 5000) throw new Error(`only ${dropped}`)
   })
+  const remembered = () => Number(readFileSync('/proc/sys/net/netfilter/nf_conntrack_count', 'utf8'))
+  const had = remembered()
+  const churned = Number(await one(open, { kind_of: 'churn', n: 3000, to: '9.9.9.8', port: 8080 }))
+  await check('floods: W14 connections that are closed again are bounded, too', async () => {
+    const has = remembered()
+    const share = Number(readFileSync('/proc/sys/net/netfilter/nf_conntrack_max', 'utf8')) / 8
+    if (!(churned > 200 && churned < 2900)) throw new Error(`${churned} of 3000`) // more than its 60 at once: the kernel does not count these as open
+    if (!(has - had > 100 && has - had < share)) throw new Error(`the kernel remembers ${has}, ${had} before`)
+  })
+  await check('bytes: of each sandbox are told apart', async () => {
+    const text = (await api('GET', '/metrics')).text
+    const bytes = (s, way) => Number(new RegExp(`firebreak_egress_sandbox_bytes\\{sandbox="${s.sandboxId}",direction="${way}"\\} (\\d+)`).exec(text)?.[1])
+    if (!(bytes(open, 'up') > 1000000 && bytes(open, 'down') > 10000 && bytes(closed, 'up') > 1000 && bytes(closed, 'up') < bytes(open, 'up')))
+      throw new Error(`${bytes(open, 'up')} ${bytes(open, 'down')} ${bytes(closed, 'up')}`)
+    expect((text.match(/^firebreak_egress_sandbox_bytes\{/gm) ?? []).length, 4)
+  })
   await flows(closed, 'neighbour', [['is not touched by another\'s floods', 'tls good.example', tls('9.9.9.2', 'good.example')]])
 
   // After an update.

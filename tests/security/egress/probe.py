@@ -129,6 +129,20 @@ def blast(f):
     return "sent" if sent > f["n"] / 2 else f"only {sent}"
 
 
+def churn(f):
+    """Connections that are closed at once: how many there could be."""
+    made = 0
+    for _ in range(f["n"]):
+        try:
+            s = stream(f)
+            s.recv(100)
+            s.close()
+            made += 1
+        except OSError:
+            pass
+    return str(made)
+
+
 def many(f):
     """Connections that are kept open: how many there can be."""
     kept = []

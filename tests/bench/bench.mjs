@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The benchmark: instances of its own, the race against other sandboxes of the same root, request rate, memory, many idle sandboxes.
-// BENCH_PARTS chooses: any of latency, load, http, memory, record, idle.
+// BENCH_PARTS chooses: any of latency, load, http, memory, record, idle, egress.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
@@ -14,7 +14,7 @@ import { claims, issueKey, tokenKey } from '../lib/identity.mjs'
 const number = (name, fallback) => Number(process.env[name] ?? fallback)
 const n = number('BENCH_N', 30), seconds = number('BENCH_SECONDS', 5), rounds = number('BENCH_ROUNDS', 2), idle = number('BENCH_IDLE', 1000)
 const clients = (process.env.BENCH_CLIENTS ?? '1 2 8 32').split(' ').map(Number)
-const parts = new Set((process.env.BENCH_PARTS ?? 'latency load http memory record idle').split(' '))
+const parts = new Set((process.env.BENCH_PARTS ?? 'latency load http memory record idle egress').split(' '))
 const ms = (us, width = 9) => (us / 1000).toFixed(2).padStart(width)
 const heading = (text) => console.log(`\n${text}\n${'-'.repeat(text.length)}`)
 const load = () => `load ${loadavg()[0].toFixed(1)}`
@@ -286,6 +286,10 @@ console.log('\ncreated: 201 of POST /v2/sandboxes; result: the end event of the 
   if (parts.has('memory')) await measureMemory()
   if (parts.has('record')) await measureRecord()
   if (parts.has('idle')) await measureIdle()
+  if (parts.has('egress')) {
+    heading('Networks')
+    spawnSync(process.execPath, [join(import.meta.dirname, 'egress.mjs')], { stdio: 'inherit' }) // says what went wrong
+  }
 } finally {
   if (mounted) spawnSync('umount', [root])
   for (const i of instances) {

@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -391,6 +392,25 @@ def what_is_not_supported_is_refused_by_name(s):
     r = s.api("POST", "/v2/sandboxes", {"templateID": "base", "network": {"denyOut": ["0.0.0.0/0"], "rules": {}}, "volumeMounts": [], "mcp": None,
                                         "iam": None, "autoPause": False, "autoPauseMemory": True, "autoResume": {"enabled": False}})
     assert r.status == 201, r
+
+
+@test
+def rules_and_the_traffic_token_survive_a_kill_of_the_service_and_end_with_the_sandbox(s):
+    r = s.api("POST", "/v2/sandboxes", {"templateID": "base", "network": {"allowPublicTraffic": False}})
+    id, token = r.json["sandboxID"], r.json["trafficAccessToken"]
+    assert r.status == 201 and re.fullmatch("[0-9a-f]{64}", token)
+    is_error(s.api("POST", "/v2/sandboxes", {"templateID": "base", "network": {"rules": {"a.com": [{"transform": {"headers": {"A": "b"}}}]}}}), 403,
+             "--internet allow", "network_not_allowed")
+    is_error(s.api("PUT", f"/sandboxes/{id}/network", {"rules": {"a.com": [{"transform": {"headers": {"Host": "b"}}}]}}), 400, "header 'Host'")
+    for _ in range(2):
+        assert s.http("GET", "/", headers=s.into(id, 8000)).status == 403
+        assert s.http("GET", "/", headers={**s.into(id, 8000), "E2B-Traffic-Access-Token": token}).status == 200
+        s.stop(signal.SIGKILL)
+        s.start()
+    files = lambda: b"".join(p.read_bytes() for p in pathlib.Path(s.state).rglob("*.db*"))
+    assert token.encode() in files()
+    assert s.api("DELETE", f"/sandboxes/{id}").status == 204
+    assert token.encode() not in files()
 
 
 @test

@@ -268,7 +268,7 @@ console.log('\ncreated: 201 of POST /v2/sandboxes; result: the end event of the 
     const hit = (what, path, header) => {
       const wrk = spawnSync('wrk', ['-t1', '-c64', `-d${seconds}s`, '--latency', ...(header ? ['-H', header] : []), `${cold.url}${path}`], { encoding: 'utf8' })
       const rate = /Requests\/sec:\s+([\d.]+)/.exec(wrk.stdout)?.[1]
-      const at = (p) => new RegExp(`${p}%\\s+(\\S+)`).exec(wrk.stdout)?.[1]
+      const at = (p) => new RegExp(`^ +${p}%\\s+(\\S+)`, 'm').exec(wrk.stdout)?.[1]
       const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(wrk.stdout)?.[1] ?? 0)
       console.log(`${`GET ${path}, ${what}`.padEnd(44)}${Number(rate).toFixed(0).padStart(8)} requests/s over 64 connections; p50 ${at(50)}, p99 ${at(99)}${bad && path !== only ? `; ${bad} were no 2xx` : ''}`)
     }
@@ -280,7 +280,7 @@ console.log('\ncreated: 201 of POST /v2/sandboxes; result: the end event of the 
         hit(`${alg} token`, path, `Authorization: Bearer ${k.make(claims('bench'))}`)
       }
     }
-    await Promise.all(Array.from({ length: 1000 }, (_, k) => issueKey(cold, { owner: `bench-${k}` })))
+    for (let k = 0; k < 1000; k++) await issueKey(cold, { owner: `bench-${k}` })
     hit('API key, one of 1001', only, `X-API-Key: ${cold.key}`)
   }
   if (parts.has('memory')) await measureMemory()

@@ -9,6 +9,8 @@
 #include "codec/json.h"
 #include "crypto/ed25519.h"
 
+#define ENCODED_MAX ((size_t)2 * JWT_SECRET_MAX) /* bytes of a secret in base64url, and more */
+
 void jwt_key_make(enum jwt_alg alg, struct jwt_key *out)
 {
     *out = (struct jwt_key){ .alg = alg, .can_sign = true, .secret_n = 32 };
@@ -53,7 +55,7 @@ int jwt_key_of_secret(struct str secret, struct jwt_key *out, struct err *e)
 static int read_bytes(const json_t *j, const char *field, struct buf *out, struct err *e)
 {
     const char *text = NULL;
-    int rc = json_get_str(j, field, 2 * JWT_SECRET_MAX, &text, e);
+    int rc = json_get_str(j, field, ENCODED_MAX, &text, e);
 
     if (rc == 1 && (strpbrk(text, "+/=") || base64_decode(str_from(text), out) < 0 ||
                     !buf_ok(out) || out->n == 0))
@@ -63,8 +65,8 @@ static int read_bytes(const json_t *j, const char *field, struct buf *out, struc
 
 static int read_secret(const json_t *j, struct jwt_key *k, struct err *e)
 {
-    AUTO_BUF struct buf b = BUF_INIT(2 * JWT_SECRET_MAX);
-    struct jwt_key made;
+    AUTO_BUF struct buf b = BUF_INIT(ENCODED_MAX);
+    struct jwt_key made = { 0 };
     int rc = read_bytes(j, "k", &b, e);
 
     if (rc == 0)
@@ -84,8 +86,8 @@ static int read_secret(const json_t *j, struct jwt_key *k, struct err *e)
 
 static int read_pair(const json_t *j, struct jwt_key *k, struct err *e)
 {
-    AUTO_BUF struct buf d = BUF_INIT(2 * JWT_SECRET_MAX);
-    AUTO_BUF struct buf x = BUF_INIT(2 * JWT_SECRET_MAX);
+    AUTO_BUF struct buf d = BUF_INIT(ENCODED_MAX);
+    AUTO_BUF struct buf x = BUF_INIT(ENCODED_MAX);
     int has_d = read_bytes(j, "d", &d, e);
     int has_x = has_d < 0 ? -EINVAL : read_bytes(j, "x", &x, e);
 
@@ -178,13 +180,10 @@ int jwt_key_read(struct str jwk, struct jwt_key *out, struct err *e)
 
 static void add_bytes(struct buf *out, const char *field, const uint8_t *p, size_t n)
 {
-    AUTO_BUF struct buf b = BUF_INIT(2 * JWT_SECRET_MAX);
+    AUTO_BUF struct buf b = BUF_INIT(ENCODED_MAX);
 
-    base64_encode(p, n, &b);
-    buf_addf(out, ",\"%s\":\"", field);
-    for (size_t i = 0; i < b.n && b.p[i] != '='; i++)
-        buf_add_char(out, b.p[i] == '+' ? '-' : b.p[i] == '/' ? '_' : b.p[i]);
-    buf_add_char(out, '"');
+    base64url_encode(p, n, &b);
+    buf_addf(out, ",\"%s\":\"%s\"", field, buf_cstr(&b));
     if (b.p)
         explicit_bzero(b.p, b.n);
 }

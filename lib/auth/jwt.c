@@ -257,7 +257,7 @@ static enum jwt_reason read_claims(struct str part, const struct jwt_key *k, int
 
 struct digest jwt_id_of_jti(struct str jti)
 {
-    AUTO_BUF struct buf b = BUF_INIT(2 * JWT_JTI_MAX);
+    AUTO_BUF struct buf b = BUF_INIT(JWT_JTI_MAX + sizeof "jti ");
 
     buf_add_cstr(&b, "jti ");
     buf_add_str(&b, jti);
@@ -289,19 +289,6 @@ enum jwt_reason jwt_check(struct str token, const struct jwt_key *key, size_t n_
 
 /* --- making one --- */
 
-static void add_base64url(struct str s, struct buf *out)
-{
-    size_t start = out->n;
-
-    base64_encode(s.p, s.n, out);
-    if (!buf_ok(out))
-        return;
-    while (out->n > start && out->p[out->n - 1] == '=')
-        buf_truncate(out, out->n - 1);
-    for (size_t i = start; i < out->n; i++)
-        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
-}
-
 static void add_member(struct buf *b, const char *name, const char *value)
 {
     if (!value[0])
@@ -319,7 +306,7 @@ void jwt_sign(const struct jwt_key *k, const struct jwt *t, struct buf *out)
     buf_addf(&text, "{\"alg\":\"%s\",\"typ\":\"JWT\"", jwt_alg_name(k->alg));
     add_member(&text, "kid", k->kid);
     buf_add_char(&text, '}');
-    add_base64url(buf_str(&text), &token);
+    base64url_encode(text.p, text.n, &token);
     buf_add_char(&token, '.');
     buf_clear(&text);
     buf_add_cstr(&text, "{\"user_id\":");
@@ -331,18 +318,18 @@ void jwt_sign(const struct jwt_key *k, const struct jwt *t, struct buf *out)
     add_member(&text, "iss", k->iss);
     add_member(&text, "aud", k->aud);
     buf_add_char(&text, '}');
-    add_base64url(buf_str(&text), &token);
-    struct str bytes = { (const char *)signature, sizeof signature };
+    base64url_encode(text.p, text.n, &token);
+    size_t n = sizeof signature;
     if (k->alg == JWT_EDDSA) {
         ed25519_sign(k->secret, buf_str(&token), signature);
     } else {
         struct digest d =
             hmac_sha256((struct str){ (const char *)k->secret, k->secret_n }, buf_str(&token));
-        bytes.n = sizeof d.byte;
+        n = sizeof d.byte;
         memcpy(signature, d.byte, sizeof d.byte);
     }
     buf_add_char(&token, '.');
-    add_base64url(bytes, &token);
+    base64url_encode(signature, n, &token);
     if (buf_ok(&token) && buf_ok(&text))
         buf_add_str(out, buf_str(&token));
     else

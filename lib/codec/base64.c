@@ -29,6 +29,23 @@ void base64_encode(const void *p, size_t n, struct buf *out)
     out->p[out->n] = 0;
 }
 
+void base64url_encode(const void *p, size_t n, struct buf *out)
+{
+    size_t start = out->n;
+
+    base64_encode(p, n, out);
+    if (!buf_ok(out))
+        return;
+    while (out->n > start && out->p[out->n - 1] == '=')
+        buf_truncate(out, out->n - 1);
+    for (size_t i = start; i < out->n; i++) {
+        if (out->p[i] == '+')
+            out->p[i] = '-';
+        else if (out->p[i] == '/')
+            out->p[i] = '_';
+    }
+}
+
 /* *alphabet says which alphabet the 62nd and 63rd letters came from: 0 not yet known, 1
  * standard, 2 URL-safe. */
 static int letter(char c, int *alphabet)

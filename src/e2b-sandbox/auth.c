@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,7 +185,7 @@ static bool check_key(struct auth *a, struct str text, uint64_t real_ns, struct 
 
 static struct digest user_digest(const char *user_id)
 {
-    AUTO_BUF struct buf b = BUF_INIT(2 * OWNER_MAX);
+    AUTO_BUF struct buf b = BUF_INIT(OWNER_MAX + sizeof "user ");
 
     buf_add_cstr(&b, "user ");
     buf_add_cstr(&b, user_id);
@@ -378,8 +379,10 @@ static void make_text(struct auth *a, struct key_row *k, char text[AUTH_KEY_TEXT
     char id[AUTH_KEY_ID + 1];
 
     do {
-        memcpy(text, "e2b_", 4);
-        rand_hex(text + 4, 20);
+        char digits[AUTH_KEY_TEXT - 4 + 1];
+        rand_hex(digits, (AUTH_KEY_TEXT - 4) / 2);
+        (void)snprintf(text, AUTH_KEY_TEXT + 1, "e2b_%s", digits);
+        explicit_bzero(digits, sizeof digits);
         k->digest = digest_of(str_from(text));
         auth_key_id(&k->digest, id);
     } while (find_by_id(a, str_from(id)));
@@ -514,6 +517,6 @@ int auth_deny_user(struct auth *a, const char *user_id, uint64_t real_ns, struct
 {
     int64_t now_s = (int64_t)(real_ns / NS_PER_S);
     const struct denied d = { user_digest(user_id), now_s + JWT_LEEWAY_S,
-                              now_s + JWT_LIFE_S + 2 * JWT_LEEWAY_S };
+                              now_s + JWT_LIFE_S + INT64_C(2) * JWT_LEEWAY_S };
     return deny(a, &d, now_s, e);
 }

@@ -56,6 +56,20 @@ static void every_byte_survives_in_every_position(void **state)
     }
 }
 
+static void url_safe_text_has_no_padding_and_is_read_back(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 4; n++) {
+        AUTO_BUF struct buf b = BUF_INIT(100);
+        base64url_encode("\xfb\xff\xbf\xfe", n, &b);
+        assert_false(str_find(buf_str(&b), '=', &(size_t){ 0 }));
+        assert_decodes(buf_str(&b), (struct str){ "\xfb\xff\xbf\xfe", n });
+    }
+    AUTO_BUF struct buf b = BUF_INIT(100);
+    base64url_encode("\xfb\xff\xbf", 3, &b);
+    assert_string_equal(buf_cstr(&b), "-_-_");
+}
+
 static void both_alphabets_are_read_but_not_mixed(void **state)
 {
     (void)state;
@@ -102,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_of_rfc_4648_hold_both_ways),
         cmocka_unit_test(every_byte_survives_in_every_position),
+        cmocka_unit_test(url_safe_text_has_no_padding_and_is_read_back),
         cmocka_unit_test(both_alphabets_are_read_but_not_mixed),
         cmocka_unit_test(what_no_encoder_writes_is_refused_and_leaves_the_output_alone),
         cmocka_unit_test(output_over_the_limit_is_the_buffers_failure),

@@ -102,6 +102,11 @@ static const int recorder_calls[] = {
 #include "sys/syscalls_recorder.h"
 #undef X
 };
+static const int shipper_calls[] = {
+#define X(name) SYS_##name,
+#include "sys/syscalls_shipper.h"
+#undef X
+};
 static const int netd_calls[] = {
 #define X(name) SYS_##name,
 #include "sys/syscalls_netd.h"
@@ -433,7 +438,9 @@ static void emit_specials(struct filter *f, enum filter_profile profile, unsigne
         block_prctl_get_seccomp(f);
         return;
     }
-    if (profile == FILTER_RECORDER || profile == FILTER_TLSD) {
+    if (profile == FILTER_RECORDER || profile == FILTER_TLSD || profile == FILTER_SHIPPER) {
+        if (profile == FILTER_SHIPPER)
+            block_socket(f, false);
         block_prctl_get_seccomp(f);
         return;
     }
@@ -494,6 +501,10 @@ static void choose_calls(struct call_set *s, enum filter_profile profile, unsign
     }
     if (profile == FILTER_NETD) {
         set_calls(s, netd_calls, ARRAY_LEN(netd_calls), true);
+        return;
+    }
+    if (profile == FILTER_SHIPPER) {
+        set_calls(s, shipper_calls, ARRAY_LEN(shipper_calls), true);
         return;
     }
     if (profile == FILTER_RECORDER) {

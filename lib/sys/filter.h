@@ -24,6 +24,7 @@ enum filter_profile {
     FILTER_DEBUG,    /* the same with ptrace and process_vm_* */
     FILTER_MONITOR,  /* jailmon after it has built the sandbox */
     FILTER_NETD,     /* netd: Internet and netlink sockets, no file, no program */
+    FILTER_SHIPPER,  /* shipper: its own files, Unix and Internet sockets */
     FILTER_RECORDER, /* recorder: its own files, sockets that it is given */
     FILTER_TLSD,     /* tlsd: sockets that it was given, and memory */
     FILTER_WARDEN    /* the warden. Its children inherit it, so it cannot be an allow-list: it

@@ -11,6 +11,7 @@
 
 #define QUERY_VERSION 1u
 #define RULE_PATH     1
+#define RULE_PORT     2
 
 struct ruleset_attr { /* of ABI 6; an older kernel is given the part that it knows */
     uint64_t fs, net, scope;
@@ -19,6 +20,10 @@ struct path_attr {
     uint64_t fs;
     int32_t fd;
 } __attribute__((packed));
+
+struct port_attr {
+    uint64_t net, port;
+};
 
 int landlock_abi(void)
 {
@@ -75,6 +80,10 @@ static int add_grants(int ruleset, const struct landlock_rules *r, struct err *e
         if (path.fs != 0 && syscall(SYS_landlock_add_rule, ruleset, RULE_PATH, &path, 0) < 0)
             return err_set(e, errno, "add rule %zu to a Landlock ruleset", i);
     }
+    const struct port_attr port = { LL_NET_CONNECT, r->connect_port };
+    if (r->connect_port && (r->net & LL_NET_CONNECT) &&
+        syscall(SYS_landlock_add_rule, ruleset, RULE_PORT, &port, 0) < 0)
+        return err_set(e, errno, "add a port to a Landlock ruleset");
     return 0;
 }
 

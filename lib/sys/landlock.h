@@ -41,6 +41,7 @@ struct landlock_rules {
     uint64_t fs, net, scope; /* what is refused unless granted */
     const struct landlock_grant *grant;
     size_t n_grants;
+    uint16_t connect_port; /* that TCP may be connected to all the same; 0: none */
 };
 
 /* The newest ABI of this kernel; 0: none. */

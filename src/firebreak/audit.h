@@ -6,8 +6,8 @@
 
 #include "audit/line.h"
 #include "base/err.h"
-#include "firebreak/audit_files.h"
 #include "firebreak/place.h"
+#include "record/files.h"
 
 struct audit_options {
     struct place place;

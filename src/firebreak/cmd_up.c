@@ -29,6 +29,7 @@
 #include "firebreak/place.h"
 #include "firebreak/programs.h"
 #include "firebreak/state_dir.h"
+#include "firebreak/tell_record.h"
 #include "http/client.h"
 
 #define API_UID              65532u
@@ -45,7 +46,7 @@
 #define LISTEN_BACKLOG       1024
 #define EXTRA_MAX            28u /* words of options that are handed on, and NULL */
 
-enum service { WARDEN, API, NETD, RECORDER, TLSD, SERVICES };
+enum service { WARDEN, API, NETD, RECORDER, TLSD, SHIPPER, SERVICES };
 
 struct up {
     struct place place;
@@ -62,19 +63,22 @@ struct up {
     char url[256];
     char warden_path[PROGRAM_PATH_MAX], jailmon_path[PROGRAM_PATH_MAX];
     char envd_path[PROGRAM_PATH_MAX], api_path[PROGRAM_PATH_MAX], netd_path[PROGRAM_PATH_MAX];
-    char recorder_path[PROGRAM_PATH_MAX], tlsd_path[PROGRAM_PATH_MAX];
+    char recorder_path[PROGRAM_PATH_MAX], tlsd_path[PROGRAM_PATH_MAX],
+        shipper_path[PROGRAM_PATH_MAX];
     char uid_text[16], netd_uid_text[16], recorder_uid_text[16], tlsd_uid_text[16],
         base_text[16], max_text[16];
     char *warden_argv[CHILD_ARGS_MAX], *api_argv[CHILD_ARGS_MAX], *netd_argv[CHILD_ARGS_MAX];
-    char *recorder_argv[CHILD_ARGS_MAX], *tlsd_argv[CHILD_ARGS_MAX];
+    char *recorder_argv[CHILD_ARGS_MAX], *tlsd_argv[CHILD_ARGS_MAX],
+        *shipper_argv[CHILD_ARGS_MAX];
     struct extra {
         char *word[EXTRA_MAX]; /* options handed on with their values; NULL after the last */
         size_t n;
     } extra[SERVICES];
-    struct child warden, api, netd, recorder, tlsd; /* argv NULL: it is not wanted */
+    struct child warden, api, netd, recorder, tlsd, shipper; /* argv NULL: it is not wanted */
     int lock_fd, signal_fd, key_fd, listen_fd, warden_log_fd, api_log_fd, netd_log_fd,
-        recorder_log_fd, tlsd_log_fd;
+        recorder_log_fd, tlsd_log_fd, shipper_log_fd;
     int tlsd_ready[2]; /* a pipe: it writes when it serves */
+    int record_fd[2];  /* the recorder's and netd's end of their socket */
     char key[API_KEY_TEXT_MAX];
     int stop_signal;
 };
@@ -90,6 +94,22 @@ static void say(const char *fmt, ...)
     (void)vfprintf(stderr, fmt, ap);
     va_end(ap);
     (void)putc('\n', stderr);
+}
+
+/* What cannot be recorded is said here, and by the API's refusals. */
+static void tell(const struct up *u, enum audit_event event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void tell(const struct up *u, enum audit_event event, const char *fmt, ...)
+{
+    char reason[128];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    if (u->record && u->recorder.pid != 0)
+        (void)tell_record(&u->place, event, reason);
 }
 
 /* --- before anything runs --- */
@@ -197,6 +217,12 @@ static int open_log(const struct up *u, const char *name, int *fd, struct err *e
     return *fd < 0 ? err_set(e, errno, "open '%s'", path) : 0;
 }
 
+/* --loki was given. */
+static bool ships(const struct up *u)
+{
+    return u->record && u->extra[SHIPPER].n > 0;
+}
+
 static int find_programs(struct up *u, struct err *e)
 {
     int rc = program_find("warden", u->warden_path, e);
@@ -213,6 +239,8 @@ static int find_programs(struct up *u, struct err *e)
         rc = program_find("recorder", u->recorder_path, e);
     if (rc == 0 && u->internet)
         rc = program_find("tlsd", u->tlsd_path, e);
+    if (rc == 0 && ships(u))
+        rc = program_find("shipper", u->shipper_path, e);
     return rc;
 }
 
@@ -285,16 +313,21 @@ static void make_netd_command_line(struct up *u)
     if (!u->internet)
         return;
     (void)snprintf(u->netd_uid_text, sizeof u->netd_uid_text, "%u", NETD_UID);
-    _Static_assert(ARRAY_LEN(netd) + EXTRA_MAX + 2 <= CHILD_ARGS_MAX,
+    _Static_assert(ARRAY_LEN(netd) + EXTRA_MAX + 4 <= CHILD_ARGS_MAX,
                    "room for --guard-forward and --remove");
     memset(u->netd_argv, 0, sizeof u->netd_argv);
     memcpy(u->netd_argv, netd, sizeof netd);
     memcpy(u->netd_argv + ARRAY_LEN(netd), u->extra[NETD].word, sizeof u->extra[NETD].word);
     if (u->forwarding.was_off)
         add_arg(u->netd_argv, "--guard-forward");
-    u->netd = (struct child){
-        .name = "netd", .argv = u->netd_argv, .log_fd = u->netd_log_fd, .pass_fd = { -1 }
-    };
+    if (u->record_fd[1] >= 0) {
+        add_arg(u->netd_argv, "--record-fd");
+        add_arg(u->netd_argv, "3");
+    }
+    u->netd = (struct child){ .name = "netd",
+                              .argv = u->netd_argv,
+                              .log_fd = u->netd_log_fd,
+                              .pass_fd = { u->record_fd[1], -1 } };
 }
 
 static void make_recorder_command_line(struct up *u)
@@ -306,7 +339,7 @@ static void make_recorder_command_line(struct up *u)
     if (!u->record)
         return;
     (void)snprintf(u->recorder_uid_text, sizeof u->recorder_uid_text, "%u", RECORDER_UID);
-    _Static_assert(ARRAY_LEN(recorder) + EXTRA_MAX <= CHILD_ARGS_MAX,
+    _Static_assert(ARRAY_LEN(recorder) + EXTRA_MAX + 2 <= CHILD_ARGS_MAX,
                    "room for the options that are handed on");
     memcpy(u->recorder_argv, recorder, sizeof recorder);
     memcpy(u->recorder_argv + ARRAY_LEN(recorder), u->extra[RECORDER].word,
@@ -314,7 +347,27 @@ static void make_recorder_command_line(struct up *u)
     u->recorder = (struct child){ .name = "recorder",
                                   .argv = u->recorder_argv,
                                   .log_fd = u->recorder_log_fd,
-                                  .pass_fd = { -1 } };
+                                  .pass_fd = { u->record_fd[0], -1 } };
+    if (u->record_fd[0] >= 0) {
+        add_arg(u->recorder_argv, "--peer-fd");
+        add_arg(u->recorder_argv, "3");
+    }
+}
+
+static void make_shipper_command_line(struct up *u)
+{
+    char *const shipper[] = { u->shipper_path, arg("--state"), u->place.state, arg("--run"),
+                              u->place.run };
+
+    if (!ships(u))
+        return;
+    memcpy(u->shipper_argv, shipper, sizeof shipper);
+    memcpy(u->shipper_argv + ARRAY_LEN(shipper), u->extra[SHIPPER].word,
+           sizeof u->extra[SHIPPER].word);
+    u->shipper = (struct child){ .name = "shipper",
+                                 .argv = u->shipper_argv,
+                                 .log_fd = u->shipper_log_fd,
+                                 .pass_fd = { -1 } };
 }
 
 static void make_tlsd_command_line(struct up *u)
@@ -456,7 +509,7 @@ static int bring_up(struct up *u, struct child *c, bool (*answers)(const struct 
     return rc;
 }
 
-static void tend(struct child *c)
+static void tend(const struct up *u, struct child *c)
 {
     uint64_t now_ns = clock_mono_ns();
     char status[64];
@@ -467,6 +520,7 @@ static void tend(struct child *c)
         child_plan_restart(c, now_ns);
         say("firebreak: %s ended (%s): starting it again in %.1f s", c->name, status,
             (double)c->backoff_ns / (double)NS_PER_S);
+        tell(u, AUDIT_DAEMON_STOPPED, "%s, %s", c->name, status);
     }
     if (c->restart_ns && now_ns >= c->restart_ns && child_start(c, now_ns, &e) < 0) {
         child_plan_restart(c, now_ns);
@@ -486,15 +540,18 @@ static int wait_ms(const struct child *c, uint64_t now_ns)
 static void supervise(struct up *u)
 {
     while (!u->stop_signal) {
-        tend(&u->recorder);
-        tend(&u->warden);
-        tend(&u->netd);
-        tend(&u->tlsd);
-        tend(&u->api);
+        tend(u, &u->recorder);
+        tend(u, &u->shipper);
+        tend(u, &u->warden);
+        tend(u, &u->netd);
+        tend(u, &u->tlsd);
+        tend(u, &u->api);
         uint64_t now_ns = clock_mono_ns();
         int a = wait_ms(&u->warden, now_ns), b = wait_ms(&u->api, now_ns);
         int c = wait_ms(&u->netd, now_ns), d = wait_ms(&u->recorder, now_ns);
+        int s = wait_ms(&u->shipper, now_ns);
         int t = wait_ms(&u->tlsd, now_ns);
+        d = d < s ? d : s;
         d = d < t ? d : t;
         a = a < b ? a : b;
         c = c < d ? c : d;
@@ -607,6 +664,8 @@ static int stop(struct up *u)
     state_dir_remove_url(&u->place);
     child_stop(&u->api, STOP_LIMIT_NS);
     child_stop(&u->warden, STOP_LIMIT_NS);
+    tell(u, AUDIT_DAEMON_STOPPED, "all, signal %d", u->stop_signal);
+    child_stop(&u->shipper, STOP_LIMIT_NS);
     child_stop(&u->recorder, STOP_LIMIT_NS); /* the last: it hears of all ends */
     if (u->keep || (!u->has_served && !u->stop_signal && state_dir_has_records(&u->place))) {
         stop_netd(u, false);
@@ -626,6 +685,17 @@ static int stop(struct up *u)
     state_dir_clean_run(&u->place);
     say("firebreak: stopped");
     return CLI_OK;
+}
+
+/* netd, with its empty root, has no way to the recorder's path. Ours as long as we live: what netd has said waits for a recorder that is started again. */
+static int make_record_socket(struct up *u, struct err *e)
+{
+    if (!u->record || !u->internet)
+        return 0;
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, u->record_fd) <
+                   0
+               ? err_set(e, errno, "make a socket for netd and recorder")
+               : 0;
 }
 
 static int prepare(struct up *u, struct err *e)
@@ -652,6 +722,8 @@ static int prepare(struct up *u, struct err *e)
         rc = open_log(u, "netd", &u->netd_log_fd, e);
     if (rc == 0 && u->record)
         rc = open_log(u, "recorder", &u->recorder_log_fd, e);
+    if (rc == 0 && ships(u))
+        rc = open_log(u, "shipper", &u->shipper_log_fd, e);
     if (rc == 0 && u->internet)
         rc = open_log(u, "tlsd", &u->tlsd_log_fd, e);
     if (rc == 0 && u->internet && pipe2(u->tlsd_ready, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -660,6 +732,8 @@ static int prepare(struct up *u, struct err *e)
         rc = net_forward_look(&u->forwarding, e);
     if (rc == 0)
         rc = open_signals(u, e);
+    if (rc == 0)
+        rc = make_record_socket(u, e);
     return rc;
 }
 
@@ -741,8 +815,11 @@ static int run_instance(struct up *u)
     make_netd_command_line(u);
     make_tlsd_command_line(u);
     make_recorder_command_line(u);
+    make_shipper_command_line(u);
     if (u->record)
         rc = bring_up(u, &u->recorder, recorder_answers, &e);
+    if (rc == 0 && ships(u)) /* nobody waits for it */
+        rc = child_start(&u->shipper, clock_mono_ns(), &e);
     if (rc == 0)
         rc = bring_up(u, &u->warden, warden_answers, &e);
     if (rc == 0) {
@@ -760,6 +837,11 @@ static int run_instance(struct up *u)
         print_environment(u);
         explicit_bzero(u->key, sizeof u->key);
         tell_systemd("READY=1");
+        tell(u, AUDIT_CONFIG_LOADED,
+             "version " FIREBREAK_VERSION ", listen %s, internet %s, at most %u sandboxes",
+             u->place.listen, u->internet ? "allow" : "deny", (unsigned)u->max_sandboxes);
+        tell(u, AUDIT_DAEMON_STARTED, "warden, e2b-sandbox%s%s", u->internet ? ", netd" : "",
+             ships(u) ? ", shipper" : "");
         u->has_served = true;
         supervise(u);
     }
@@ -808,6 +890,8 @@ static const struct handed_on {
     { "--total-pids", WARDEN, NULL },
     { "--reserve-memory", WARDEN, NULL },
     { "--head-every", RECORDER, NULL },
+    { "--loki", SHIPPER, NULL },
+    { "--loki-tenant", SHIPPER, "--tenant" },
     { "--net-range", NETD, "--range" },
     { "--net-dns", NETD, "--dns" },
     { "--net-conns", NETD, "--conns" },
@@ -920,6 +1004,7 @@ static int up_run(int argc, char **argv)
                      .record = true,
                      .lock_fd = -1,
                      .signal_fd = -1,
+                     .record_fd = { -1, -1 },
                      .key_fd = -1,
                      .listen_fd = -1,
                      .forwarding.fd = -1 };
@@ -969,6 +1054,8 @@ const struct cli_command cmd_up = {
         "  --record on|off   record what happens, and refuse what cannot be recorded "
         "(default: on)\n"
         "  --head-every S    seconds between the record's signed heads (default: 300)\n"
+        "  --loki URL        copy the record to the Loki at http://HOST:PORT; --loki-tenant "
+        "ID\n"
         "  --net-range A     first of their 1024 addresses in 198.18.0.0/15 (default: one that "
         "the\n"
         "                    instance's name gives)\n"

@@ -53,19 +53,23 @@ void box_denied(struct netd *d, struct box *b, enum netd_why why, uint32_t addr,
     struct in_addr in = { .s_addr = htonl(addr) };
     char text[INET_ADDRSTRLEN], quoted[LOG_QUOTE_MAX];
 
-    (void)d;
+    const char *what = proto == EGRESS_TCP   ? "tcp"
+                       : proto == EGRESS_UDP ? "udp"
+                       : proto == 1          ? "icmp"
+                                             : "other";
+    char reason[128];
+
     b->denied[why]++;
     if (!token_bucket_take(&b->events[why], 1, clock_mono_ns()))
         return;
     (void)inet_ntop(AF_INET, &in, text, sizeof text);
     log_warn("egress_denied", "sandbox=%s dst=%s port=%u proto=%s why=%s%s%s", b->id.text,
-             addr ? text : "-", port,
-             proto == EGRESS_TCP   ? "tcp"
-             : proto == EGRESS_UDP ? "udp"
-             : proto == 1          ? "icmp"
-                                   : "other",
-             netd_why_text(why), name ? " name=" : "",
+             addr ? text : "-", port, what, netd_why_text(why), name ? " name=" : "",
              name ? log_quote(str_from(name), quoted) : "");
+    /* Names that a sandbox makes up could carry out what it knows: the address is enough. */
+    (void)snprintf(reason, sizeof reason, "%s %s %s:%u", netd_why_text(why), what,
+                   addr ? text : "-", port);
+    record_denied(d, b, reason);
 }
 
 /* --- pins --- */

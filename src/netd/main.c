@@ -50,6 +50,7 @@ static const char usage[] =
     "  --dns ADDRESS      server that the resolver asks (default: of /etc/resolv.conf)\n"
     "  --conns N          connections of one sandbox at once (default 2500)\n"
     "  --bytes N          bytes a second of one sandbox, each way (default 125000000)\n"
+    "  --record-fd FD     a connected socket of recorder(8), who is told of refusals\n"
     "  --guard-forward    refuse to forward for anybody but sandboxes\n"
     "  --remove           remove what the instance has in the kernel, and end\n"
     "  --version, --help\n";
@@ -115,6 +116,7 @@ static void on_tick(struct netd *d, struct watch *w, uint32_t events)
         return;
     resolver_tick(d, now_ns);
     proxy_tick(d, now_ns);
+    record_tick(d);
     metadata_tick(d, now_ns);
     if (d->ticks++ % TICKS_A_LEASE == 0 && table_lease(d, &e) < 0)
         serve_restore_table(d);
@@ -160,6 +162,7 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
         { "--dns", &o->upstream, NULL, NULL, NULL, 0, 0 },
         { "--api-uid", NULL, &o->api_uid, NULL, NULL, 0, UINT32_MAX - 1 },
         { "--uid", NULL, &o->uid, NULL, NULL, 1, UINT32_MAX - 1 },
+        { "--record-fd", NULL, &o->record_fd, NULL, NULL, 3, 1023 },
         { "--conns", NULL, &o->conns, NULL, NULL, 1, 65535 },
         { "--bytes", NULL, NULL, &o->bytes_per_s, NULL, 10000, 4000000000u },
         { "--guard-forward", NULL, NULL, NULL, &o->guard_forward, 0, 0 },

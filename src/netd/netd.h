@@ -86,6 +86,7 @@ struct options {
     uint32_t api_uid, uid;
     uint32_t conns;       /* of one sandbox at once */
     uint64_t bytes_per_s; /* of one sandbox, each way */
+    uint32_t record_fd;   /* to the recorder; 0: none */
     bool guard_forward;   /* forwarding is on for us only: refuse everybody else's */
     bool remove;
 };
@@ -132,6 +133,8 @@ struct netd {
     struct stream *streams;     /* list */
     struct visitor *visitors;   /* list, of the metadata service */
     unsigned ticks;
+    uint64_t
+        unrecorded; /* refusals that the recorder's socket had no room for, and it has not been told of */
     bool stop;
 };
 
@@ -140,6 +143,11 @@ int watch_add(struct netd *d, struct watch *w, uint32_t events);
 int watch_change(struct netd *d, struct watch *w, uint32_t events);
 void watch_remove(struct netd *d, struct watch *w); /* from the loop; it stays open */
 void watch_close(struct netd *d, struct watch *w);  /* closes the descriptor */
+
+/* --- the record (record.c) --- */
+/* A refusal; never waits. */
+void record_denied(struct netd *d, const struct box *b, const char *reason);
+void record_tick(struct netd *d);
 
 /* --- boxes (box.c) --- */
 struct box *box_by_id(struct netd *d, const struct sandbox_id *id);

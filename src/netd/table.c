@@ -186,7 +186,8 @@ static void add_forward(struct netd *d, struct buf *b)
              "  oifname \"" NETNAME_PREFIX "%s.*\" goto in\n"
              "%s"
              " }\n",
-             d->conns_of_one, d->starts_per_s, d->opt.bytes_per_s, d->opt.bytes_per_s, d->name.tag, d->name.tag,
+             d->conns_of_one, d->starts_per_s, d->opt.bytes_per_s, d->opt.bytes_per_s,
+             d->name.tag, d->name.tag,
              d->opt.guard_forward ? "  iifname != \"" NETNAME_PREFIX
                                     "*\" oifname != \"" NETNAME_PREFIX "*\" drop\n"
                                   : "");

@@ -68,7 +68,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => p
 export class Instance {
   // slots: how many sandboxes it may have at once.
   static async start({ args = [], env = {}, slots = SLOTS } = {}) {
-    for (const name of ['firebreak', 'recorder', 'warden', 'jailmon', 'netd', 'envd', 'e2b-sandbox'])
+    for (const name of ['firebreak', 'recorder', 'shipper', 'warden', 'jailmon', 'netd', 'envd', 'e2b-sandbox'])
       if (!existsSync(program(name))) throw new Error(`${program(name)} is not built`)
     const i = new Instance()
     i.name = `t${randomInt(0x100000, 0xffffff).toString(16)}`
@@ -187,7 +187,7 @@ export class Instance {
   endAtOnce() {
     running.delete(this)
     this.child.kill('SIGKILL')
-    for (const name of ['e2b-sandbox', 'tlsd', 'netd', 'warden', 'recorder']) {
+    for (const name of ['e2b-sandbox', 'tlsd', 'netd', 'warden', 'recorder', 'shipper']) {
       const pid = this.daemon(name)
       if (pid) process.kill(pid, 'SIGKILL')
     }

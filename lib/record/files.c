@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "firebreak/audit_files.h"
+#include "record/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -107,8 +107,11 @@ int audit_walk(int dir_fd, unsigned stream, struct audit_place *at,
     char path[64];
     uint64_t ignored;
 
-    (void)snprintf(path, sizeof path, "%s/%ud", audit_job_text(audit_stream_job(stream)),
-                   audit_stream_days(stream));
+    if (stream == AUDIT_HEADS_STREAM)
+        (void)snprintf(path, sizeof path, "heads");
+    else
+        (void)snprintf(path, sizeof path, "%s/%ud", audit_job_text(audit_stream_job(stream)),
+                       audit_stream_days(stream));
     AUTO_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (!tail)
         tail = &ignored;
@@ -164,16 +167,12 @@ int audit_heads_read(int dir_fd, const uint8_t key[ED25519_KEY], struct audit_he
 {
     struct heads_reader r = { .out = out, .key = key };
     struct audit_place at = { 0 };
-    uint64_t tail = 0;
 
     *out = (struct audit_heads){ 0 };
-    AUTO_CLOSE int fd =
-        openat(dir_fd, "heads", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : err_set(e, errno, "open 'heads'");
-    int rc = walk(fd, 0, &at, take_head, &r, &tail);
-    rc = rc < 0 ? rc : r.rc;
-    return rc < 0 ? err_set(e, -rc, "read 'heads'") : 0;
+    int rc = audit_walk(dir_fd, AUDIT_HEADS_STREAM, &at, take_head, &r, NULL, e);
+    if (rc < 0)
+        return rc;
+    return r.rc < 0 ? err_set(e, -r.rc, "read 'heads'") : 0;
 }
 
 void audit_heads_fini(struct audit_heads *h)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* firebreak/audit_files: reads the record's files (STATE/audit, or a copy of it). Whole lines only: what is still being written is left for
+/* record/files: reads the record's files (STATE/audit, or a copy of it). Whole lines only: what is still being written is left for
  * the next time. */
 #pragma once
 #include <stdbool.h>
@@ -25,6 +25,9 @@ struct audit_seen {
 int audit_walk(int dir_fd, unsigned stream, struct audit_place *at,
                bool (*fn)(const struct audit_seen *l, void *arg), void *arg, uint64_t *tail,
                struct err *e);
+
+/* The same for the signed heads, as stream AUDIT_STREAMS. */
+#define AUDIT_HEADS_STREAM AUDIT_STREAMS
 
 /* All signed heads, in order. */
 struct audit_heads {

@@ -437,8 +437,10 @@ static SSL *make_up(struct tlsd *t, const struct conn *c)
     static const unsigned char http1[] = "\x08http/1.1";
     SSL *s = SSL_new(t->to_servers);
 
-    if (s && SSL_set_fd(s, c->server.fd) == 1 && SSL_set_tlsext_host_name(s, c->name) == 1 &&
-        SSL_set1_host(s, c->name) == 1 &&
+    if (s && SSL_set_fd(s, c->server.fd) == 1 &&
+        SSL_ctrl(s, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)c->name) == 1 /* reads it */
+        && SSL_set1_host(s, c->name) == 1 &&
         SSL_set_alpn_protos(s, http1, sizeof http1 - 1) == 0) {
         SSL_set_hostflags(s, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         return s;

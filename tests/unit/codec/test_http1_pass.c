@@ -82,8 +82,8 @@ static void what_would_undo_or_show_a_header_does_not_pass(void **state)
     static const char *const in[] = {
         "TRACE / HTTP/1.1\r\nHost: a.b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a.b\r\nConnection: close, Authorization\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a.b\r\nContent-Length: 1\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n",
+        ("GET / HTTP/1.1\r\nHost: a.b\r\nContent-Length: 1\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n"),
         "POST / HTTP/1.1\r\nHost: a.b\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\nx",
         "GET / HTTP/1.1\r\nHost : a.b\r\n\r\n",
     };

@@ -5,7 +5,7 @@
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev libnftables-dev zlib1g-dev
+packages=(gcc libc6-dev make meson ninja-build pkgconf python3 libjansson-dev libsqlite3-dev libssl-dev libargon2-dev libnftables-dev zlib1g-dev
     libcmocka-dev scdoc mmdebstrap erofs-utils e2fsprogs util-linux)
 case ${1:-} in
 '') ;;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "auth/sign.h"
+#include "auth/digest.h"
 #include "base/auto.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -130,7 +130,7 @@ static bool is_signed_by(const struct jwt_key *k, const struct parts *p,
         return signature->n == ED25519_SIG &&
                ed25519_verify(k->public_key, p->signed_text, (const uint8_t *)signature->p);
     struct digest want =
-        hmac_sha256((struct str){ (const char *)k->secret, k->secret_n }, p->signed_text);
+        digest_hmac((struct str){ (const char *)k->secret, k->secret_n }, p->signed_text);
     return str_eq_secret((struct str){ (const char *)want.byte, sizeof want.byte },
                          buf_str(signature));
 }
@@ -324,7 +324,7 @@ void jwt_sign(const struct jwt_key *k, const struct jwt *t, struct buf *out)
         ed25519_sign(k->secret, buf_str(&token), signature);
     } else {
         struct digest d =
-            hmac_sha256((struct str){ (const char *)k->secret, k->secret_n }, buf_str(&token));
+            digest_hmac((struct str){ (const char *)k->secret, k->secret_n }, buf_str(&token));
         n = sizeof d.byte;
         memcpy(signature, d.byte, sizeof d.byte);
     }

@@ -22,8 +22,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cmd_up, cmd_run, cmd_ps, cmd_kill, cmd_info, cmd_template,
-    cmd_key, cmd_token, cmd_doctor, cmd_check_invariants, cmd_audit, cmd_completion,
-    cmd_version;
+    cmd_key, cmd_token, cmd_doctor, cmd_check_invariants, cmd_audit, cmd_secrets,
+    cmd_completion, cmd_version;
 /* All of them, ending with NULL, in the order of the list. */
 extern const struct cli_command *const cli_commands[];
 

@@ -9,9 +9,9 @@
 #include "firebreak/cli.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cmd_up,       &cmd_run,        &cmd_ps,      &cmd_info,   &cmd_kill,
-    &cmd_template, &cmd_key,        &cmd_token,   &cmd_doctor, &cmd_check_invariants,
-    &cmd_audit,    &cmd_completion, &cmd_version, NULL
+    &cmd_up,       &cmd_run,     &cmd_ps,         &cmd_info,    &cmd_kill,
+    &cmd_template, &cmd_key,     &cmd_token,      &cmd_doctor,  &cmd_check_invariants,
+    &cmd_audit,    &cmd_secrets, &cmd_completion, &cmd_version, NULL
 };
 
 static void print_commands(FILE *to)

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "auth/digest.h"
 #include "auth/jwt.h"
-#include "auth/sign.h"
 #include "base/auto.h"
 #include "codec/base64.h"
 #include "crypto/ed25519.h"
@@ -72,7 +72,7 @@ static void add_signature(enum how how, struct buf *token)
     case BY_HS:
     case BY_OTHER: {
         const struct jwt_key *k = how == BY_HS ? &key[HS] : &key[OTHER_HS];
-        d = hmac_sha256((struct str){ (const char *)k->secret, k->secret_n }, text);
+        d = digest_hmac((struct str){ (const char *)k->secret, k->secret_n }, text);
         break;
     }
     case BY_ED:
@@ -81,10 +81,10 @@ static void add_signature(enum how how, struct buf *token)
         out = (struct str){ (const char *)ed, sizeof ed };
         break;
     case BY_PUBLIC_KEY_AS_SECRET:
-        d = hmac_sha256((struct str){ (const char *)key[ED].public_key, 32 }, text);
+        d = digest_hmac((struct str){ (const char *)key[ED].public_key, 32 }, text);
         break;
     case BY_EMPTY_SECRET:
-        d = hmac_sha256(STR(""), text);
+        d = digest_hmac(STR(""), text);
         break;
     case BY_NOBODY:
         return;
@@ -499,7 +499,7 @@ static void ed25519_is_that_of_the_rfc(void **state)
 static void hmac_is_that_of_the_rfc(void **state)
 {
     static const uint8_t want[] = { 0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e };
-    struct digest d = hmac_sha256(STR("Jefe"), STR("what do ya want for nothing?"));
+    struct digest d = digest_hmac(STR("Jefe"), STR("what do ya want for nothing?"));
 
     (void)state;
     assert_memory_equal(d.byte, want, sizeof want);

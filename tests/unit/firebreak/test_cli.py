@@ -17,7 +17,7 @@ import types
 
 FIREBREAK = os.path.abspath(sys.argv[1])
 KEY = "e2b_" + "0" * 40
-COMMANDS = ["up", "run", "ps", "info", "kill", "template", "key", "token", "doctor", "check-invariants", "audit", "completion", "version"]
+COMMANDS = ["up", "run", "ps", "info", "kill", "template", "key", "token", "doctor", "check-invariants", "audit", "secrets", "completion", "version"]
 
 
 def envelope(message, flags=0):
@@ -185,7 +185,7 @@ def wrong_usage_exits_with_2_and_says_where_help_is(_):
     wrong = [[], ["nonsense"], ["run"], ["run", "--nonsense", "x.py"], ["run", "-c"], ["run", "--timeout", "0", "x.py"],
              ["run", "--timeout", "1e3", "x.py"], ["run", "--lang", "cobol", "-c", "1"], ["ps", "extra"], ["kill"],
              ["kill", "--all", "i1"], ["kill", "../x"], ["info"], ["info", "a", "b"], ["info", "A/../b"], ["template"],
-             ["template", "nonsense"], ["key"], ["key", "x"], ["key", "revoke"], ["key", "revoke", "../x"], ["key", "issue", "--expires", "soon"], ["token"], ["token", "x"], ["token", "issue"], ["token", "issue", "--user", "a b"], ["token", "issue", "--user", "a", "--ttl", "2h"], ["token", "issue", "--user", "a", "--cap", "fly"], ["token", "revoke"], ["token", "revoke", "a", "--user", "b"], ["token", "trust", "--from", "x", "--alg", "HS256"], ["template", "ls", "x"], ["doctor", "x"], ["check-invariants", "x"], ["audit"], ["audit", "x"], ["audit", "export"], ["audit", "query", "--since", "x"], ["check-invariants", "--settle-ms", "-1"], ["completion", "fish"], ["version", "x"],
+             ["template", "nonsense"], ["key"], ["key", "x"], ["key", "revoke"], ["key", "revoke", "../x"], ["key", "issue", "--expires", "soon"], ["token"], ["token", "x"], ["token", "issue"], ["token", "issue", "--user", "a b"], ["token", "issue", "--user", "a", "--ttl", "2h"], ["token", "issue", "--user", "a", "--cap", "fly"], ["token", "revoke"], ["token", "revoke", "a", "--user", "b"], ["token", "trust", "--from", "x", "--alg", "HS256"], ["template", "ls", "x"], ["doctor", "x"], ["check-invariants", "x"], ["audit"], ["secrets"], ["secrets", "encrypt"], ["secrets", "encrypt", "not a name"], ["secrets", "lint"], ["audit", "x"], ["audit", "export"], ["audit", "query", "--since", "x"], ["check-invariants", "--settle-ms", "-1"], ["completion", "fish"], ["version", "x"],
              ["up", "x"], ["up", "--max-sandboxes", "0"], ["up", "--instance", "UPPER"], ["up", "--listen", "nowhere"],
              ["up", "--listen", "localhost:1"], ["up", "--listen", "127.0.0.1:65536"], ["up", "--listen", "1.2.3:4"], ["up", "--state", "relative"],
              ["ps", "--run", "/" + "x" * 100]]

@@ -13,10 +13,9 @@
 #include <openssl/hmac.h>
 #endif
 
-/* A library whose headers use the names, for parameters say: the target names a header that has
- * them, -DBANNED_AFTER=<...>. */
-#ifdef BANNED_AFTER
-#include BANNED_AFTER
+/* It has parameters of these names. */
+#ifdef BANNED_AFTER_OPENSSL
+#include <openssl/ssl.h>
 #endif
 
 #undef strcpy

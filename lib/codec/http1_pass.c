@@ -20,8 +20,8 @@ static bool same_name(struct str a, struct str b)
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++) {
-        char x = a.p[i] == '_' ? '-' : a.p[i], y = b.p[i] == '_' ? '-' : b.p[i];
-        if (!str_eq_nocase((struct str){ &x, 1 }, (struct str){ &y, 1 }))
+        bool bars = (a.p[i] == '_' || a.p[i] == '-') && (b.p[i] == '_' || b.p[i] == '-');
+        if (!bars && !str_eq_nocase(str_sub(a, i, 1), str_sub(b, i, 1)))
             return false;
     }
     return true;

@@ -15,7 +15,9 @@
 #define TRANSFORM_BYTES_MAX   16384u /* names and values of one host */
 #define TRANSFORM_NAME_MAX    64u
 #define TRANSFORM_VALUE_MAX   2048u
-#define TRANSFORM_MAX         (TRANSFORM_HOSTS_MAX * TRANSFORM_HEADERS_MAX)
+#define TRANSFORM_MAX         200u /* of all hosts */
+
+_Static_assert(TRANSFORM_MAX == TRANSFORM_HOSTS_MAX * TRANSFORM_HEADERS_MAX, "all of all");
 
 /* One header of one host. Fixed layout: it crosses process borders as it is. The headers of a host
  * stand side by side in a list. */

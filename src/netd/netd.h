@@ -64,6 +64,7 @@ struct box {
     size_t n_transforms;
     char ca[TLSD_CERT_MAX]; /* of its authority, as tlsd has told; ca_n 0: not yet */
     uint32_t ca_n, ca_hash;
+    uint64_t ca_asked_ns; /* when tlsd was asked for it last */
 
     struct netd_pair *pair; /* owned */
     size_t n_pairs;
@@ -227,7 +228,7 @@ void metadata_answer(struct box *b, const struct http1_head *head, uint64_t now_
 /* --- tlsd (tls.c) --- */
 int tls_open(struct netd *d, struct err *e);
 /* The certificate of its authority is wanted, if there are headers and it is not known. */
-void tls_want_ca(struct netd *d, const struct box *b);
+void tls_want_ca(struct netd *d, struct box *b);
 void tls_cut(struct netd *d, const struct box *b); /* its connections */
 /* Hands a connection over, with what the client has said; both descriptors stay the caller's.
  * 0 or -errno: -ENOTCONN without tlsd. */

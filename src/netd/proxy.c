@@ -158,7 +158,7 @@ static int check_hello(struct netd *d, struct proxy_conn *c)
 {
     uint8_t scratch[TLS_HELLO_MAX];
     struct tls_hello h;
-    size_t first, n;
+    size_t first = 0, n = 0;
     int rc = tls_hello_read((const uint8_t *)c->up, c->up_n, scratch, &h);
 
     if (rc == 0)
@@ -334,24 +334,32 @@ static int flush(int fd, char *p, size_t *n, size_t *ok, uint64_t *moved)
     return 0;
 }
 
+/* What has been read goes on as far as it may. 1: something has, and there may be more. */
+static int pass_up(struct netd *d, struct proxy_conn *c)
+{
+    int rc = c->up_ok < c->up_n || c->pass.phase == HTTP1_PASS_UPGRADE ? check(d, c) : 0;
+
+    if (rc < 0 || c->hand_n > 0)
+        return rc;
+    if (c->server.fd < 0)
+        return c->up_ok > 0 ? connect_server(d, c) : 0;
+    if (!c->is_connected || c->up_ok == 0)
+        return 0;
+    if (flush(c->server.fd, c->up, &c->up_n, &c->up_ok, &c->moved) < 0)
+        return -EPIPE;
+    return c->up_ok == 0 &&
+           c->up_n > 0; /* a head may have waited for the room that there is now */
+}
+
 static int pump_up(struct netd *d, struct proxy_conn *c)
 {
-    if (fill(c->client.fd, c->up, &c->up_n, UP_FILL, &c->client_eof, &c->moved) < 0)
-        return -EPIPE;
-    for (;;) {
-        int rc = c->up_ok < c->up_n || c->pass.phase == HTTP1_PASS_UPGRADE ? check(d, c) : 0;
-        if (rc < 0 || c->hand_n > 0)
-            return rc;
-        if (c->server.fd < 0)
-            return c->up_ok > 0 ? connect_server(d, c) : 0;
-        size_t may_go = c->up_ok;
-        if (!c->is_connected || may_go == 0)
-            return 0;
-        if (flush(c->server.fd, c->up, &c->up_n, &c->up_ok, &c->moved) < 0)
-            return -EPIPE;
-        if (c->up_ok > 0 || c->up_n == 0)
-            return 0; /* else a head may have waited for the room that there is now */
-    }
+    int rc = fill(c->client.fd, c->up, &c->up_n, UP_FILL, &c->client_eof, &c->moved);
+
+    do {
+        if (rc >= 0)
+            rc = pass_up(d, c);
+    } while (rc == 1);
+    return rc;
 }
 
 static int pump_down(struct proxy_conn *c)

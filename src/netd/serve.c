@@ -25,6 +25,7 @@
 #define QUESTIONS_PER_S 20
 #define EVENTS_BURST    10
 #define EVENTS_PER_S    1
+#define CA_AGAIN_NS     (500 * NS_PER_MS)
 #define RULE_BYTES      sizeof(struct egress_rule)
 
 /* --- boxes --- */
@@ -346,10 +347,12 @@ static int on_hello(struct netd *d, struct netd_msg *answer)
 /* Public: what the sandbox is to trust. */
 static int on_ca(struct netd *d, struct netd_msg *answer, struct err *e)
 {
-    const struct box *b = box_by_id(d, &d->request.id);
+    struct box *b = box_by_id(d, &d->request.id);
 
     if (!b || b->n_transforms == 0)
         return err_set(e, ENOENT, "no such sandbox, or no header is set for it");
+    if (b->ca_n == 0 && clock_mono_ns() - b->ca_asked_ns > CA_AGAIN_NS)
+        tls_want_ca(d, b); /* the question or its answer may have been lost */
     if (b->ca_n == 0)
         return err_set(e, EAGAIN, "tlsd has not told yet");
     answer->ca_hash = b->ca_hash;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "ipc/ipc.h"
 #include "netd/netd.h"
@@ -58,10 +59,12 @@ static void send_short(struct netd *d, const struct box *b, enum tlsd_request_ty
         drop(d);
 }
 
-void tls_want_ca(struct netd *d, const struct box *b)
+void tls_want_ca(struct netd *d, struct box *b)
 {
-    if (b->n_transforms > 0 && b->ca_n == 0)
-        send_short(d, b, TLSD_CA);
+    if (b->n_transforms == 0 || b->ca_n > 0)
+        return;
+    b->ca_asked_ns = clock_mono_ns();
+    send_short(d, b, TLSD_CA);
 }
 
 void tls_cut(struct netd *d, const struct box *b)

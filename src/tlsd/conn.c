@@ -432,7 +432,7 @@ static SSL *make_down(struct tlsd *t, struct conn *c)
     return s;
 }
 
-static SSL *make_up(struct tlsd *t, const struct conn *c)
+static SSL *make_up(struct tlsd *t, struct conn *c)
 {
     static const unsigned char http1[] = "\x08http/1.1";
     SSL *s = SSL_new(t->to_servers);

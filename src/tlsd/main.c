@@ -33,7 +33,6 @@
 #include "tlsd/tlsd.h"
 
 #define FILES_WANTED 2048u
-#define MEMORY_MAX   (512ull << 20) /* of its address space */
 
 static const char usage[] =
     "usage: tlsd --run DIR [OPTIONS]\n"
@@ -313,8 +312,7 @@ static int harden(uint32_t uid, struct err *e)
     if (prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) < 0)
         return err_set(e, errno, "read the parent's death signal");
     if (mnt_empty_root(e) < 0 || task_limit(RLIMIT_CORE, 0, e) < 0 ||
-        task_limit(RLIMIT_NOFILE, FILES_WANTED, e) < 0 ||
-        task_limit(RLIMIT_AS, MEMORY_MAX, e) < 0 || task_limit_bounding(0, e) < 0 ||
+        task_limit(RLIMIT_NOFILE, FILES_WANTED, e) < 0 || task_limit_bounding(0, e) < 0 ||
         task_set_ids(uid, uid, e) < 0 || task_set_caps(0, e) < 0)
         return -e->code;
     /* A change of ids clears it, and then we would outlive our supervisor. */

@@ -457,7 +457,10 @@ static bool on_ctl(struct app *a, struct slot *s)
     } else if (r.event == JAILMON_READY && s->state == SLOT_STARTING) {
         on_ready(a, s);
     } else if (r.event == JAILMON_FAILED && s->state == SLOT_STARTING) {
-        fail_start(a, s, r.step < STEP_MAX ? (enum sandbox_step)r.step : STEP_NONE,
+        fail_start(a, s,
+                   r.step > STEP_ADMIT && r.step < STEP_MAX
+                       ? (enum sandbox_step)r.step
+                       : STEP_MONITOR_EXEC /* before it had a name */,
                    r.error > 0 ? r.error : EPROTO);
     } else if (r.event == JAILMON_ENDING) {
         s->tripwires = r.tripwires;

@@ -55,17 +55,30 @@ static bool looks_secret(struct str s)
     return false;
 }
 
+/* How many bytes a character of UTF-8 has that begins so; 0: none does. */
+static size_t length_of(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first >= 0xf5)
+        return 0;
+    return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/* Has the character been written with as few bytes as it needs, and is it one? */
+static bool is_shortest(uint32_t v, size_t n)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    return v >= least[n] && v <= 0x10ffff && (v < 0xd800 || v >= 0xe000);
+}
+
 /* One character of UTF-8 at the start of s (not empty): its bytes, or 0. */
 static size_t decode(struct str s, uint32_t *out)
 {
+    static const uint8_t mask[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
     const uint8_t *p = (const uint8_t *)s.p;
-    size_t n = p[0] < 0x80   ? 1
-               : p[0] < 0xc2 ? 0
-               : p[0] < 0xe0 ? 2
-               : p[0] < 0xf0 ? 3
-               : p[0] < 0xf5 ? 4
-                             : 0;
-    uint32_t v = n == 1 ? p[0] : n == 2 ? p[0] & 0x1fu : n == 3 ? p[0] & 0x0fu : p[0] & 0x07u;
+    size_t n = length_of(p[0]);
+    uint32_t v = p[0] & mask[n];
 
     if (n == 0 || n > s.n)
         return 0;
@@ -74,8 +87,7 @@ static size_t decode(struct str s, uint32_t *out)
             return 0;
         v = v << 6 | (p[i] & 0x3fu);
     }
-    if ((n == 3 && v < 0x800) || (n == 4 && (v < 0x10000 || v > 0x10ffff)) ||
-        (v >= 0xd800 && v < 0xe000))
+    if (!is_shortest(v, n))
         return 0;
     *out = v;
     return n;
@@ -298,7 +310,8 @@ static void read_extras(struct cursor *c, struct audit_fields *f)
     }
     if (cursor_try(c, ",\"severity\":"))
         read_text(c, word, sizeof word);
-    while (f->severity < AUDIT_SEVERITIES && strcmp(word, audit_severity_text(f->severity)))
+    while (f->severity < AUDIT_SEVERITIES &&
+           strcmp(word, audit_severity_text(f->severity)) != 0)
         f->severity++;
 }
 

@@ -18,75 +18,90 @@ static void add_unit(struct buf *out, uint32_t c)
     buf_addf(out, "\\u%04x", c);
 }
 
-/* jansson's strings are valid UTF-8. */
-static void write_str(struct buf *out, const char *s, size_t n)
+/* The character at s[*i], behind which *i is moved. jansson's strings are valid UTF-8. */
+static uint32_t next_char(const char *s, size_t *i)
+{
+    unsigned char b = (unsigned char)s[*i];
+    size_t k = b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
+    uint32_t c = b & (k == 1 ? 0x7fu : 0xffu >> (k + 1));
+
+    for (size_t m = 1; m < k; m++)
+        c = c << 6 | ((unsigned char)s[*i + m] & 0x3fu);
+    *i += k;
+    return c;
+}
+
+static void write_char(struct buf *out, uint32_t c)
 {
     static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    const char *short_form = c > 0 && c < 0x80 ? strchr(from, (char)c) : NULL;
 
-    buf_add_char(out, '"');
-    for (size_t i = 0; i < n;) {
-        unsigned char b = (unsigned char)s[i];
-        const char *short_form = b ? strchr(from, b) : NULL;
-        size_t k = b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-        uint32_t c = k == 1 ? b : k == 2 ? b & 0x1fu : k == 3 ? b & 0x0fu : b & 0x07u;
-        for (size_t m = 1; m < k; m++)
-            c = c << 6 | ((unsigned char)s[i + m] & 0x3fu);
-        i += k;
-        if (short_form) {
-            buf_add_char(out, '\\');
-            buf_add_char(out, to[short_form - from]);
-        } else if (c >= 0x20 && c < 0x80) {
-            buf_add_char(out, (char)c);
-        } else if (c < 0x10000) {
-            add_unit(out, c);
-        } else {
-            add_unit(out, 0xd800 + ((c - 0x10000) >> 10));
-            add_unit(out, 0xdc00 + ((c - 0x10000) & 0x3ff));
-        }
+    if (short_form) {
+        buf_add_char(out, '\\');
+        buf_add_char(out, to[short_form - from]);
+    } else if (c >= 0x20 && c < 0x80) {
+        buf_add_char(out, (char)c);
+    } else if (c < 0x10000) {
+        add_unit(out, c);
+    } else {
+        add_unit(out, 0xd800 + ((c - 0x10000) >> 10));
+        add_unit(out, 0xdc00 + ((c - 0x10000) & 0x3ff));
     }
+}
+
+static void write_str(struct buf *out, const char *s, size_t n)
+{
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < n;)
+        write_char(out, next_char(s, &i));
     buf_add_char(out, '"');
 }
 
-/* The shortest digits that are this number, in Python's shape: 1.0, 0.25, 1e+16, 1e-05. */
-static void write_real(struct buf *out, double v)
+/* The shortest digits that are this number; returns how many, and the exponent of the first. */
+static size_t shortest(double v, char digits[24], int *exponent)
 {
-    char text[40], digits[24];
-    int precision = 0, n = 0;
+    char text[40];
+    size_t n = 0;
+    int precision = 0;
 
     do
         (void)snprintf(text, sizeof text, "%.*e", precision, v);
     while (precision++ < 17 && strtod(text, NULL) != v);
     const char *p = text;
-    if (*p == '-') {
-        buf_add_char(out, '-');
-        p++;
-    }
     for (; *p && *p != 'e'; p++)
-        if (*p != '.' && n < (int)sizeof digits)
+        if (*p >= '0' && *p <= '9' && n < 24)
             digits[n++] = *p;
-    int exponent = (int)strtol(p + 1, NULL, 10);
+    *exponent = (int)strtol(p + 1, NULL, 10);
+    return n;
+}
+
+/* In Python's shape: 1.0, 0.25, 1e+16, 1e-05. */
+static void write_real(struct buf *out, double v)
+{
+    char digits[24] = "0";
+    int exponent;
+    size_t n = shortest(v, digits, &exponent);
+
+    if (signbit(v))
+        buf_add_char(out, '-');
     if (exponent < -4 || exponent >= 16) {
-        buf_add_char(out, digits[0]);
+        buf_add(out, digits, 1);
         if (n > 1)
             buf_add_char(out, '.');
-        buf_add(out, digits + 1, (size_t)n - 1);
+        buf_add(out, digits + 1, n - 1);
         buf_addf(out, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
-        return;
-    }
-    if (exponent < 0) {
+    } else if (exponent < 0) {
         buf_add_cstr(out, "0.");
         for (int i = -1; i > exponent; i--)
             buf_add_char(out, '0');
-        buf_add(out, digits, (size_t)n);
-        return;
+        buf_add(out, digits, n);
+    } else {
+        size_t whole = (size_t)exponent + 1;
+        for (size_t i = 0; i < whole; i++)
+            buf_add_char(out, i < n ? digits[i] : '0');
+        buf_add_char(out, '.');
+        buf_add(out, n > whole ? digits + whole : "0", n > whole ? n - whole : 1);
     }
-    for (int i = 0; i <= exponent || i < n; i++) {
-        if (i == exponent + 1)
-            buf_add_char(out, '.');
-        buf_add_char(out, i < n ? digits[i] : '0');
-    }
-    if (n <= exponent + 1)
-        buf_add_cstr(out, ".0");
 }
 
 static int by_name(const void *a, const void *b)

@@ -13,7 +13,7 @@
 #define ARGON2_KIB     65536u
 #define PASSPHRASE_MIN 16u
 #define PASSPHRASE_MAX 1024u
-#define SEALED_MAX     (ENVELOPE_VALUE_MAX + SEAL_TAG)
+#define SEALED_MAX     ((size_t)ENVELOPE_VALUE_MAX + SEAL_TAG)
 
 void envelope_key_derive(struct envelope_key *k, enum envelope_kdf kdf, struct str passphrase,
                          const uint8_t salt[ENVELOPE_SALT])
@@ -74,8 +74,12 @@ static void add_url64(struct buf *out, const void *p, size_t n)
         return;
     while (out->n > at && out->p[out->n - 1] == '=')
         buf_truncate(out, out->n - 1);
-    for (size_t i = at; i < out->n; i++)
-        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
+    for (size_t i = at; i < out->n; i++) {
+        if (out->p[i] == '+')
+            out->p[i] = '-';
+        else if (out->p[i] == '/')
+            out->p[i] = '_';
+    }
 }
 
 /* One form only: what is decoded must encode to the same text. */

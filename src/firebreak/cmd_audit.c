@@ -15,7 +15,7 @@
 #define LIMIT_MAX   1000000u
 #define LIMIT_QUERY 1000u
 #define LIMIT_TAIL  20u
-#define REPORT_DAYS 7u
+#define REPORT_NS   (UINT64_C(7) * 86400 * NS_PER_S)
 
 enum {
     OPT_DIR = 256,
@@ -161,7 +161,7 @@ static int audit_run(int argc, char **argv)
     if (o.limit == 0)
         o.limit = v->limit;
     if (v->run == audit_report && o.since_ns == 0)
-        o.since_ns = clock_real_ns() - REPORT_DAYS * 86400 * NS_PER_S;
+        o.since_ns = clock_real_ns() - REPORT_NS;
     if (open_record(&o, &e) < 0)
         return cli_fail(&e, e.code == EACCES ? "run it as root" : NULL);
     int status = v->run(&o);

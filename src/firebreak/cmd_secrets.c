@@ -21,7 +21,7 @@
 #include "firebreak/tell_record.h"
 #include "secrets/packet.h"
 
-#define FILE_BYTES_MAX (1u << 20)
+#define FILE_BYTES_MAX ((size_t)1 << 20)
 #define PASSPHRASE_CAP 1026u
 #define TOKEN_BYTES    32u /* as openssl rand -hex 32 */
 

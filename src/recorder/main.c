@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -91,6 +92,7 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
 /* STATE/audit, for the user that we are about to become; its group reads. */
 static int open_dir(const struct options *o, struct err *e)
 {
+    ASSERT(o->state_dir); /* parse_options */
     AUTO_CLOSE int state = open(o->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     bool made = state >= 0 && mkdirat(state, "audit", 0750) == 0;
     int fd = state < 0

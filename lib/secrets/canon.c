@@ -97,8 +97,9 @@ static void write_real(struct buf *out, double v)
         buf_add(out, digits, n);
     } else {
         size_t whole = (size_t)exponent + 1;
-        for (size_t i = 0; i < whole; i++)
-            buf_add_char(out, i < n ? digits[i] : '0');
+        buf_add(out, digits, n < whole ? n : whole);
+        for (size_t i = n; i < whole; i++)
+            buf_add_char(out, '0');
         buf_add_char(out, '.');
         buf_add(out, n > whole ? digits + whole : "0", n > whole ? n - whole : 1);
     }

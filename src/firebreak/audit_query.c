@@ -131,9 +131,8 @@ static void print(const struct audit_options *o, const struct found *x)
     }
     if (audit_line_read(str_from(x->text), &l) < 0)
         return; /* it was read before */
-    (void)printf("%.23s  %-19s  %-20s  %-12s  %-15s  %-6s  ",
-                 x->text + strlen("{\"timestamp\":\""), audit_event_text(l.f.event),
-                 or_dash(l.f.sandbox_id), "", or_dash(l.f.ip_address),
+    (void)printf("%.23s  %-19s  %-20s  %-15s  %-6s  ", x->text + strlen("{\"timestamp\":\""),
+                 audit_event_text(l.f.event), or_dash(l.f.sandbox_id), or_dash(l.f.ip_address),
                  success[l.f.success + 1]);
     cli_print_safe(stdout, or_dash(l.f.user_id));
     (void)printf("  ");

@@ -119,7 +119,7 @@ test('I7 I8 everything that was answered is there; each id has one beginning and
   assert.deepEqual([v.code, v.whole], [0, true], JSON.stringify(v))
 })
 
-test('the command line finds, reports and copies it', async () => {
+test('R154 the command line finds, reports and copies it', async () => {
   const id = (await create()).json.sandboxID
   await kill(id)
   const q = i.cli(['audit', 'query', '--sandbox', id, '--json'])
@@ -127,7 +127,7 @@ test('the command line finds, reports and copies it', async () => {
   assert.equal(i.cli(['audit', 'query', '--sandbox', id, '--type', 'auth.']).stdout, '')
   assert.equal(i.cli(['audit', 'query', '--sandbox', id, '--until', '1h']).stdout, '')
   assert.equal(i.cli(['audit', 'tail', '-n', '1', '--json']).stdout.trim().split('\n').length, 1)
-  const report = JSON.parse(i.cli(['audit', 'report', '--since', '7d', '--json']).stdout) // R154
+  const report = JSON.parse(i.cli(['audit', 'report', '--since', '7d', '--json']).stdout)
   assert.equal(report.whole, true)
   assert.ok(report.authFailures.some((r) => r.what === '127.0.0.1'), JSON.stringify(report))
   const copy = join(i.dir, 'copy')

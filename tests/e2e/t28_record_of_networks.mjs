@@ -32,7 +32,7 @@ test('refusals while the recorder is away are recorded when it is back', async (
   await until('the refusal to be recorded', 10000, () => records(i, 'egress.denied').some((r) => r.reason.includes('10.1.2.4:81')))
 })
 
-test('R157 a change of the network, the start, its settings and a daemon that ended are recorded', async () => {
+test('a change of the network, the start, its settings and a daemon that ended are recorded', async () => {
   assert.equal((await api('PUT', `/sandboxes/${s.sandboxId}/network`, { allow_internet_access: false })).status, 204)
   assert.equal(records(i, 'network.changed').filter((r) => r.sandbox_id === s.sandboxId).length, 1)
   assert.match(records(i, 'config.loaded')[0].reason, /internet allow/)
